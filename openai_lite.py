@@ -1,0 +1,5034 @@
+# SPDX-License-Identifier: MIT
+# mypy: disable-error-code="empty-body"
+# pyright: reportReturnType=false
+"""openai_lite: the OpenAI REST API in one file, with nothing but the standard library.
+
+    from openai_lite import OpenAI
+
+    client = OpenAI()                          # reads OPENAI_API_KEY
+    answer = client.responses.create(model="gpt-4o", input="Say this is a test")
+    print(answer.output_text)
+
+It is a drop-in for the official package (`import openai_lite as openai`): the same clients,
+methods, parameters, errors and bytes on the wire, for Python 3.7 to 3.14.  Copy this file and
+you have it.
+
+THE JOURNEY OF ONE CALL
+
+    client.chat.completions.create(model=..., messages=...)
+       |  8. Resources     a stub: its decorator is the request line, its signature the schema
+       v
+    Endpoint.prepare()     the arguments become a Call: path, query, body       6. Endpoints
+       v
+    Client._perform()      credentials, headers, retries                        7. Clients
+       v
+    HTTPTransport.send()   one HTTPRequest out, one HTTPResponse in             4. Transport
+       |                   its bytes cut and decoded by                         2. Wire formats
+       v
+    decode(), Stream       ChatCompletion | SyncCursorPage | Stream             5. Results
+       v
+    the caller             or an OpenAIError                                    3. Errors
+
+CONTENTS (grep '^## ' for the line numbers)
+
+    1. Compatibility: what differs between Pythons, and between you and a type checker
+    2. Wire formats: bytes in, bytes out, no I/O
+    3. Errors: what can go wrong, as a tree
+    4. Transport: one request, one response, and when to try again
+    5. Results: JSON to typed objects, pages, streams
+    6. Endpoints: from a method signature to a request
+    7. Clients: options, credentials, and the loop that tries again
+    8. Resources: the API, one subsection per reference page
+    9. Providers: the same API at Microsoft Azure
+    10. Module-level client: openai.api_key = "..."
+
+TO ADD AN ENDPOINT write a stub in its resource class (section 8); there is nothing to register:
+
+    @GET("/models/{model}")
+    def retrieve(self, model: str, **options: Unpack[Options]) -> Model:
+        \"\"\"Retrieve one model: its owner and when it was made.\"\"\"
+
+The API is that of the official package 3.54.0, read from it in November 2026.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import sys
+import time
+from types import MethodType
+from typing import (
+    TYPE_CHECKING, Any, Callable, ClassVar, Dict, Generic, Iterable, Iterator, List, Mapping,
+    NamedTuple, Optional, Sequence, Tuple, TypeVar, Union, overload,
+)
+
+__version__ = VERSION = "0.1.0"
+__title__ = "openai_lite"
+__all__ = [
+    "APIConnectionError", "APIError", "APIResponse", "APIResponseValidationError", "APIStatusError",
+    "APITimeoutError", "AsyncAPIResponse", "AsyncAzureOpenAI", "AsyncClient", "AsyncOpenAI",
+    "AsyncStream", "AuthenticationError", "AzureOpenAI", "BadRequestError", "BaseModel", "Client",
+    "ConflictError", "DEFAULT_CONNECTION_LIMITS", "DEFAULT_MAX_RETRIES", "DEFAULT_TIMEOUT",
+    "DefaultAioHttpClient", "DefaultAsyncHttpxClient", "DefaultHttpxClient", "HTTPRequest",
+    "HTTPResponse", "HTTPTransport", "HttpxBinaryResponseContent", "InternalServerError", "Limits",
+    "NOT_GIVEN", "NoneType", "NotFoundError", "NotGiven", "OAuthError", "Omit", "OpenAI",
+    "OpenAIError", "PermissionDeniedError", "RateLimitError", "RequestOptions", "Stream", "Timeout",
+    "UnprocessableEntityError", "__title__", "__version__", "file_from_path", "httpx", "not_given",
+    "omit",
+]
+
+########################################################################
+## 1. Compatibility: what differs between Pythons, and between you and a type checker
+########################################################################
+# Type checkers read the first branch, Python the second.  Nothing at the top of this file may
+# import asyncio, dataclasses, http.client, inspect, logging, ssl or urllib: each costs more than
+# everything else here, so they are imported by the first function that needs them.
+
+if TYPE_CHECKING:
+    import asyncio
+    import ssl
+    from datetime import timedelta
+    from types import TracebackType
+    from typing import IO, AsyncIterator, Awaitable, Coroutine, Generator, Type
+
+    from typing_extensions import (
+        Concatenate, Literal, ParamSpec, Required, Self, TypedDict, Unpack, dataclass_transform,
+    )
+
+    P = ParamSpec("P")
+else:
+    try:
+        from typing import Literal
+    except ImportError:  # Python 3.7
+
+        class LiteralValues:
+            def __init__(self, values):
+                self.__args__ = values if isinstance(values, tuple) else (values,)
+
+            def __call__(self):  # typing wants its arguments callable
+                raise TypeError("Literal[...] is not a class")
+
+            def __eq__(self, other):
+                return isinstance(other, LiteralValues) and self.__args__ == other.__args__
+
+            def __hash__(self):
+                return hash(self.__args__)
+
+            def __repr__(self):
+                return "Literal%r" % (list(self.__args__),)
+
+        class Literal:
+            def __class_getitem__(cls, values):
+                return LiteralValues(values)
+
+    class TypedDict(dict):
+        """Far cheaper to subclass than typing's; the names stay in `__annotations__`."""
+
+        def __init_subclass__(cls, total=True):
+            pass
+
+    class Generic:
+        """Subscripts cost nothing when nobody reads them."""
+
+        def __class_getitem__(cls, _):
+            return cls
+
+    def dataclass_transform(**_):
+        return lambda cls: cls
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+C = TypeVar("C")
+NoneType = type(None)
+
+# What the tests replace, and nothing else: clock, sleep and randomness.
+clock = time.monotonic
+sleep = time.sleep
+
+
+def random_fraction() -> float:
+    """A number in [0, 1)."""
+    return int.from_bytes(os.urandom(4), "big") / 4294967296  # `random` costs 4 ms to import
+
+
+class Omit:
+    """The type of `omit`: "do not send this", also where a default would be sent otherwise."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "omit"
+
+    def __reduce__(self) -> str:
+        return "omit"
+
+
+class NotGiven(Omit):
+    """The type of `NOT_GIVEN`, the older name for the same."""
+
+    def __repr__(self) -> str:
+        return "NOT_GIVEN"
+
+    def __reduce__(self) -> str:
+        return "NOT_GIVEN"
+
+
+omit: Any = Omit()  # Any, because it is the default of parameters of every type
+NOT_GIVEN: Any = NotGiven()
+not_given = NOT_GIVEN
+
+########################################################################
+## 2. Wire formats: bytes in, bytes out, no I/O
+########################################################################
+
+# ---- 2.1 Server-sent events ---- https://html.spec.whatwg.org/multipage/server-sent-events.html
+
+
+class SSEDecoder:
+    """Cut bytes into server-sent events, as the standard says, however the network chunks them.
+
+    `feed(b"event: ping\\ndata: 1\\n\\n")` returns `[("ping", "1")]`.
+    """
+
+    # "Lines must be separated by either a CRLF pair, a single LF, or a single CR."  On bytes: str
+    # would also split at U+2028 and U+0085, which are ordinary characters inside JSON.
+    line_end = re.compile(b"\r\n|\r|\n")
+
+    def __init__(self, at_start: bool = True) -> None:
+        self.at_start = at_start
+        self.partial: List[bytes] = []  # pieces of a line whose end has not come yet
+        self.after_cr = False
+        self.event = ""
+        self.data: List[str] = []
+
+    def feed(self, chunk: bytes) -> List[Tuple[str, str]]:
+        """Return each (event, data) that `chunk` completes; what is left over waits."""
+        events: List[Tuple[str, str]] = []
+        if not chunk:
+            return events
+        if self.after_cr and chunk[:1] == b"\n":  # the other half of a CRLF
+            chunk = chunk[1:]
+        self.after_cr = chunk[-1:] == b"\r"
+        *lines, rest = self.line_end.split(chunk)
+        for line in lines:
+            if self.partial:
+                line = b"".join(self.partial) + line
+                self.partial = []
+            if self.at_start:
+                self.at_start = False
+                if line[:3] == b"\xef\xbb\xbf":  # "One leading U+FEFF [...] must be ignored"
+                    line = line[3:]
+            if line:
+                self.field(line.decode("utf-8", "replace"))
+            else:  # a blank line: dispatch, unless there was no data
+                if self.data:
+                    events.append((self.event, "\n".join(self.data)))
+                self.event, self.data = "", []
+        if rest:
+            self.partial.append(rest)
+        return events
+
+    def field(self, line: str) -> None:
+        name, _, value = line.partition(":")  # a comment, ":...", has the empty name
+        value = value[1:] if value[:1] == " " else value
+        if name == "data":
+            self.data.append(value)
+        elif name == "event":
+            self.event = value
+        # id and retry are for reconnecting, which this API does not offer.
+
+
+class JSONEventDecoder:
+    """The same events with their data parsed, quickly: a whole network read at a time.
+
+    `feed(b'data: {"a":1}\\n\\ndata: [DONE]\\n\\n')` returns `[("", {"a": 1}), ("", DONE)]`.  Data
+    that is no JSON comes back as the ValueError it caused, in its place.  Whatever is not written
+    the way this API writes it goes through SSEDecoder, event by event.
+    """
+
+    DONE = object()
+    scan = staticmethod(json.JSONDecoder().scan_once)  # type: ignore[attr-defined, unused-ignore]
+
+    def __init__(self) -> None:
+        self.tail: List[bytes] = []  # pieces of an event whose blank line has not come yet
+        self.at_start = True
+        self.odd: Optional[SSEDecoder] = None  # takes over for good where lines end in CR
+
+    def feed(self, chunk: bytes) -> List[Tuple[str, Any]]:
+        if self.odd is None and b"\r" in chunk:
+            self.odd = SSEDecoder(self.at_start)
+            chunk, self.tail = b"".join(self.tail) + chunk, []
+        if self.odd is not None:
+            return [
+                (event, self.parse(data)) for event, data in self.odd.feed(chunk) if data.strip()
+            ]
+        # Only the new bytes are searched, so a long event costs no more than a short one per byte.
+        cut = chunk.rfind(b"\n\n") + 2
+        if cut == 1:
+            if not (self.tail and chunk[:1] == b"\n" and self.tail[-1][-1:] == b"\n"):
+                if chunk:
+                    self.tail.append(chunk)
+                return []
+        self.tail.append(chunk[:cut])
+        text = b"".join(self.tail).decode("utf-8", "replace")
+        self.tail = [chunk[cut:]] if cut < len(chunk) else []
+        return self.block(text)
+
+    def block(self, text: str) -> List[Tuple[str, Any]]:
+        """The events of a text that ends with a blank line."""
+        events: List[Tuple[str, Any]] = []
+        at, end, scan = 0, len(text), self.scan
+        if self.at_start:
+            self.at_start = False
+            at = 1 if text[:1] == "\ufeff" else 0
+        while at < end:
+            name, start = "", at
+            if text.startswith("event: ", at):
+                start = text.index("\n", at) + 1
+                name = text[at + 7 : start - 1]
+            if text.startswith("data: {", start):
+                try:
+                    value, stop = scan(text, start + 6)
+                except (StopIteration, ValueError, RecursionError):
+                    value, stop = None, start
+                if text.startswith("\n\n", stop) and text.find("\n", start, stop) < 0:
+                    events.append((name, value))
+                    at = stop + 2
+                    continue
+            if text[at] == "\n":
+                at += 1
+                continue
+            stop = text.index("\n\n", at) + 2
+            for name, data in SSEDecoder(False).feed(text[at:stop].encode("utf-8")):
+                if data.strip():
+                    events.append((name, self.parse(data)))
+            at = stop
+        return events
+
+    def parse(self, data: str) -> Any:
+        if data.startswith("[DONE]"):
+            return self.DONE
+        try:
+            return json.loads(data)
+        except RecursionError:
+            return ValueError("nested too deeply")
+        except ValueError as err:
+            return err
+
+    def ends_with_done(self) -> bool:
+        """Whether the stream broke off right after `data: [DONE]`, without the blank line."""
+        rest = b"".join(self.tail if self.odd is None else self.odd.partial)
+        done = self.odd is not None and self.odd.data[:1] == ["[DONE]"]
+        return done or rest.strip() in (b"data: [DONE]", b"data:[DONE]")
+
+
+# ---- 2.2 JSON ---- https://www.rfc-editor.org/rfc/rfc8259
+
+
+class OmitInside(Exception):
+    """A body holds `omit` somewhere below its top level."""
+
+
+def jsonable(value: Any) -> Any:
+    """What `json` asks about a value that it does not know."""
+    if isinstance(value, BaseModel):
+        return value.__dict__
+    if isinstance(value, Omit):
+        raise OmitInside()
+    if hasattr(value, "model_dump"):  # a pydantic object
+        return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    if hasattr(value, "isoformat"):  # date, time, datetime
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
+        return {name: getattr(value, name) for name in value.__dataclass_fields__}
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        raise TypeError("bytes have no place in JSON: send them as base64 text")
+    if isinstance(value, Iterable):  # a generator, a set, a view of a dict
+        return list(value)
+    raise TypeError(f"a {type(value).__name__} cannot be sent as JSON")
+
+
+# Compact and unescaped, as the official client sends it.
+json_encoder = json.JSONEncoder(
+    separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=jsonable
+)
+
+
+def encode_json(value: Any) -> bytes:
+    try:
+        return json_encoder.encode(value).encode("utf-8")
+    except OmitInside:
+        return json_encoder.encode(without_omit(value)).encode("utf-8")
+
+
+def without_omit(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        value = value.__dict__
+    if isinstance(value, Mapping):
+        return {k: without_omit(v) for k, v in value.items() if not isinstance(v, Omit)}
+    if isinstance(value, (list, tuple)):
+        return [without_omit(item) for item in value if not isinstance(item, Omit)]
+    return value
+
+
+# ---- 2.3 Query strings and paths ---- https://www.rfc-editor.org/rfc/rfc3986#section-3.3
+
+
+def flatten(name: str, value: Any) -> List[Tuple[str, str]]:
+    """`("a", [1, True])` is `[("a[]", "1"), ("a[]", "true")]`; nested keys get brackets as well."""
+    if value is None or isinstance(value, Omit):
+        return []
+    if isinstance(value, BaseModel):
+        value = value.__dict__
+    if isinstance(value, Mapping):
+        return [pair for key in value for pair in flatten(f"{name}[{key}]", value[key])]
+    if isinstance(value, (list, tuple)):
+        return [pair for item in value for pair in flatten(name + "[]", item)]
+    if isinstance(value, bool):
+        return [(name, "true" if value else "false")]
+    return [(name, str(value))]
+
+
+def encode_query(params: Mapping[str, Any]) -> str:
+    """`{"limit": 2, "metadata": {"a": "b"}}` is `"limit=2&metadata%5Ba%5D=b"`."""
+    import urllib.parse
+
+    return urllib.parse.urlencode([pair for name in params for pair in flatten(name, params[name])])
+
+
+plain_segment = re.compile(r"[A-Za-z0-9_~:-][A-Za-z0-9._~:-]*\Z")
+
+
+def encode_segment(name: str, value: Any) -> str:
+    """One path segment, percent-encoded; ValueError where it would change the path's meaning."""
+    text = value if isinstance(value, str) else str(value)
+    if value is None or text == "":
+        raise ValueError(f"Expected a non-empty value for `{name}` but received {value!r}")
+    if plain_segment.match(text):
+        return text
+    import urllib.parse
+
+    # Servers and proxies resolve dot segments, encoded or not, before they route.
+    if urllib.parse.unquote(text) in (".", ".."):
+        raise ValueError(f"`{name}` must not be a dot segment, but received {value!r}")
+    return urllib.parse.quote(text, safe=":")
+
+
+# ---- 2.4 Multipart forms ---- https://www.rfc-editor.org/rfc/rfc7578
+
+BLOCK = 262144  # bytes read from a file at a time; larger blocks are no faster
+
+
+class FilePart:
+    """A file on its way into a form: opened when it is sent, and again when it is sent again."""
+
+    def __init__(self, source: Any, size: int, label: str) -> None:
+        self.source, self.size, self.label = source, size, label
+
+    def blocks(self) -> Iterator[memoryview]:
+        file = open(self.source, "rb") if isinstance(self.source, str) else self.source
+        try:
+            if file is self.source:
+                file.seek(0)  # the whole file, also for a retry
+            buffer = memoryview(bytearray(min(BLOCK, self.size) or 1))
+            left = self.size
+            while left > 0:
+                got = read_into(file, buffer[: min(left, BLOCK)])
+                if not got:
+                    raise OpenAIError(
+                        f"{self.label} became shorter while it was being sent: {left} bytes of "
+                        f"{self.size} are missing"
+                    )
+                yield buffer[:got]
+                left -= got
+        finally:
+            if file is not self.source:
+                file.close()
+
+
+def read_into(file: Any, view: memoryview) -> int:
+    if hasattr(file, "readinto"):
+        return file.readinto(view) or 0
+    data = file.read(len(view))
+    view[: len(data)] = data
+    return len(data)
+
+
+class MultipartBody:
+    """A multipart/form-data body of known length, whose files stay on disk until they are sent."""
+
+    def __init__(self, fields: Mapping[str, Any], files: Sequence[Tuple[str, Any]]) -> None:
+        boundary = os.urandom(16).hex()
+        self.content_type = "multipart/form-data; boundary=" + boundary
+        self.parts: List[Any] = []
+        for name in fields:
+            for key, text in flatten(name, fields[name]):
+                self.add(boundary, f'name="{escape(key)}"', "", text.encode("utf-8"))
+        for name, file in files:
+            filename, part, mime, headers = file_part(name, file)
+            head = "".join(f"{k}: {header_value(k, v)}\r\n" for k, v in headers.items())
+            disposition = f'name="{escape(name)}"'
+            if filename is not None:
+                disposition += f'; filename="{escape(filename)}"'
+            self.add(boundary, disposition, head + f"Content-Type: {mime}\r\n", part)
+        self.parts.append(b"--" + boundary.encode() + b"--\r\n")
+        self.length = sum(p.size if isinstance(p, FilePart) else len(p) for p in self.parts)
+
+    def add(self, boundary: str, disposition: str, headers: str, part: Any) -> None:
+        head = f"--{boundary}\r\nContent-Disposition: form-data; {disposition}\r\n{headers}\r\n"
+        self.parts += [head.encode("utf-8"), part, b"\r\n"]
+
+    def blocks(self) -> Iterator[Any]:
+        """The body in order; a block is valid until the next one is asked for."""
+        for part in self.parts:
+            if isinstance(part, FilePart):
+                yield from part.blocks()
+            else:
+                yield part
+
+
+def escape(name: str) -> str:
+    # "replace [...] 0x0A (LF) with `%0A`, 0x0D (CR) with `%0D`, and 0x22 (") with `%22`"
+    # https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data
+    return name.replace("\r", "%0D").replace("\n", "%0A").replace('"', "%22")
+
+
+def file_part(name: str, file: Any) -> Tuple[Optional[str], Any, str, Mapping[str, str]]:
+    """(filename, bytes or FilePart, content type, headers) of what a caller passed as a file."""
+    filename: Optional[str] = None
+    mime: Optional[str] = None
+    headers: Mapping[str, str] = {}
+    content = file
+    if isinstance(file, tuple):
+        if not 2 <= len(file) <= 4:
+            raise TypeError(f"`{name}` must be (filename, content[, content_type[, headers]])")
+        filename, content = file[0], file[1]
+        mime = file[2] if len(file) > 2 else None
+        headers = (file[3] if len(file) > 3 else None) or {}
+    part: Any
+    if isinstance(content, (bytes, bytearray, memoryview)):
+        part, default = bytes(content), "upload"
+    elif isinstance(content, os.PathLike):
+        path = os.fspath(content)
+        path = path if isinstance(path, str) else os.fsdecode(path)
+        default = os.path.basename(path)
+        part = FilePart(path, os.stat(path).st_size, default)
+    elif hasattr(content, "read"):
+        named = getattr(content, "name", None)
+        default = os.path.basename(named) if isinstance(named, str) else "upload"
+        part = open_part(name, content, default)
+    elif isinstance(content, str) and isinstance(file, tuple):
+        part, default = content.encode("utf-8"), "upload"
+    else:
+        raise TypeError(
+            f"`{name}` must be bytes, a file opened with 'rb', a pathlib.Path or a (filename, "
+            f"content) tuple, not {type(content).__name__}; for a path in a str write Path(...)"
+        )
+    if filename is None:
+        filename = default
+    if mime is None:
+        import mimetypes
+
+        mime = mimetypes.guess_type(filename)[0] or "application/octet-stream"
+    return filename, part, mime, headers
+
+
+def open_part(name: str, file: Any, label: str) -> Any:
+    if isinstance(file, io.TextIOBase):
+        raise TypeError(f"`{name}` is a file opened in text mode; open it with 'rb'")
+    try:
+        file.seek(0)
+        return FilePart(file, file.seek(0, os.SEEK_END), label)
+    except (OSError, AttributeError, io.UnsupportedOperation):
+        # A pipe can be read once, and its length is unknown: keep it on disk, so that the length
+        # can be sent ahead and the body again.
+        import shutil
+        import tempfile
+
+        spool = tempfile.TemporaryFile()
+        shutil.copyfileobj(file, spool, BLOCK)
+        return FilePart(spool, spool.tell(), label)
+
+
+def file_from_path(path: str) -> Tuple[str, bytes]:
+    """(name, contents) of a file, as the official package offers it; a Path uses less memory."""
+    with open(path, "rb") as file:
+        return os.path.basename(path), file.read()
+
+
+# ---- 2.5 Headers ---- https://www.rfc-editor.org/rfc/rfc9110#section-5
+
+SECRET_HEADERS = (
+    "authorization",
+    "api-key",
+    "x-api-key",
+    "proxy-authorization",
+    "cookie",
+    "set-cookie",
+)
+
+
+class Headers(Mapping[str, str]):
+    """The headers of a response: names compare without case, repeated ones are joined with ', '."""
+
+    pattern = re.compile("([^:\r\n]+):[ \t]*([^\r\n]*)")
+
+    def __init__(
+        self, source: Union[str, Mapping[str, str], Iterable[Tuple[str, str]], None] = None
+    ) -> None:
+        self.fields: Dict[str, str] = {}
+        if isinstance(source, str):
+            pairs: Any = self.pattern.findall(source)
+            self.fields = {name.lower(): value for name, value in pairs}
+            if len(self.fields) == len(pairs):
+                return
+            self.fields = {}
+        else:
+            pairs = source.items() if isinstance(source, Mapping) else source or ()
+        for name, value in pairs:
+            name = name.lower()
+            self.fields[name] = self.fields[name] + ", " + value if name in self.fields else value
+
+    def __getitem__(self, name: str) -> str:
+        return self.fields[name.lower()].rstrip(" \t")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.fields)
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self.fields
+
+    def __repr__(self) -> str:
+        shown = {k: "<redacted>" if k in SECRET_HEADERS else v for k, v in self.fields.items()}
+        return f"Headers({shown!r})"
+
+
+def header_value(name: str, value: Any) -> str:
+    """`value`, if it can stand in a header; the message of the error never shows it."""
+    text = value if isinstance(value, str) else str(value)
+    try:
+        text.encode("latin-1" if name.lower() not in SECRET_HEADERS else "ascii")
+    except UnicodeEncodeError:
+        raise OpenAIError(
+            f"the header {name!r} holds characters that HTTP cannot carry; curly quotes and other "
+            f"leftovers of copying are the usual cause (its value is not shown)"
+        ) from None
+    if "\n" in text or "\r" in text or "\0" in text:
+        raise OpenAIError(
+            f"the header {name!r} holds a line break; strip() what was read from a file "
+            f"(its value is not shown)"
+        )
+    return text
+
+
+def set_header(headers: Dict[str, str], name: str, value: Any) -> None:
+    """Put one header in place of a namesake of any case; `omit` removes it."""
+    if name not in headers:
+        folded = name.lower()
+        for old in headers:
+            if old.lower() == folded:
+                del headers[old]
+                break
+    if isinstance(value, Omit):
+        headers.pop(name, None)
+    elif value is not None:
+        headers[name] = header_value(name, value)
+
+
+########################################################################
+## 3. Errors: what can go wrong, as a tree
+########################################################################
+#   OpenAIError                    also raised for a wrong configuration
+#     APIError                     message, request, body, code, param, type
+#       APIConnectionError         no complete answer: DNS, TCP, TLS, proxy, or the peer hung up
+#         APITimeoutError
+#       APIResponseValidationError an answer that is not what it says it is
+#       APIStatusError             status 4xx or 5xx: status_code, response, request_id
+#         BadRequestError 400      AuthenticationError 401 (OAuthError)  PermissionDeniedError 403
+#         NotFoundError 404        ConflictError 409          UnprocessableEntityError 422
+#         RateLimitError 429       InternalServerError >= 500
+
+
+class OpenAIError(Exception):
+    """The base of every error that this module raises on purpose."""
+
+    def __reduce__(self) -> Any:  # constructors differ, so pickle takes the parts instead
+        return restore_error, (type(self), self.args, self.__dict__)
+
+
+def restore_error(cls: Any, args: Any, state: Dict[str, Any]) -> Any:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class APIError(OpenAIError):
+    """The API, or the way to it, failed.  `body` is the parsed error object, text, or None."""
+
+    def __init__(self, message: str, request: Optional[HTTPRequest], *, body: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.request = request
+        self.body = body
+        details = body if isinstance(body, dict) else {}
+        code = details.get("code")
+        self.code: Optional[str] = code if code is None else str(code)
+        self.param: Optional[str] = details.get("param")
+        self.type: Optional[str] = details.get("type")
+
+
+class APIConnectionError(APIError):
+    """There was no complete answer.  The message says host, phase and cause."""
+
+    def __init__(
+        self, *, message: str = "Connection error.", request: Optional[HTTPRequest] = None
+    ) -> None:
+        super().__init__(message, request, body=None)
+
+
+class APITimeoutError(APIConnectionError):
+    """A time limit passed: see Timeout."""
+
+    def __init__(
+        self, request: Optional[HTTPRequest] = None, message: str = "Request timed out."
+    ) -> None:
+        super().__init__(message=message, request=request)
+
+
+class APIResponseValidationError(APIError):
+    """The answer came, but it is not what it should be, such as HTML where JSON was due."""
+
+    def __init__(self, response: HTTPResponse, body: Any, *, message: Optional[str] = None) -> None:
+        message = message or "Data returned by API invalid for expected schema."
+        super().__init__(message, response.request, body=body)
+        self.response = response
+        self.status_code = response.status_code
+
+
+class APIStatusError(APIError):
+    """The API answered with an error status."""
+
+    def __init__(self, message: str, *, response: HTTPResponse, body: Any) -> None:
+        super().__init__(message, response.request, body=body)
+        self.response = response
+        self.status_code = response.status_code
+        self.request_id: Optional[str] = response.headers.get("x-request-id")
+
+
+class BadRequestError(APIStatusError): ...
+class AuthenticationError(APIStatusError): ...
+class PermissionDeniedError(APIStatusError): ...
+class NotFoundError(APIStatusError): ...
+class ConflictError(APIStatusError): ...
+class UnprocessableEntityError(APIStatusError): ...
+class RateLimitError(APIStatusError): ...
+class InternalServerError(APIStatusError): ...
+
+
+class OAuthError(AuthenticationError):
+    """A token exchange was refused; `error` is the code of RFC 6749 section 5.2."""
+
+    def __init__(self, *, response: HTTPResponse, body: Any) -> None:
+        details = body if isinstance(body, dict) else {}
+        message = details.get("error_description") or "OAuth authentication error."
+        super().__init__(message, response=response, body=body)
+        self.error: Optional[str] = details.get("error")
+
+
+STATUS_ERRORS: Dict[int, Any] = {
+    400: BadRequestError, 401: AuthenticationError, 403: PermissionDeniedError, 404: NotFoundError,
+    409: ConflictError, 422: UnprocessableEntityError, 429: RateLimitError,
+}
+
+
+def status_error(response: HTTPResponse, secrets: Sequence[str]) -> APIStatusError:
+    """The error for a response with an error status, its body read."""
+    raw = response.content
+    for secret in secrets:  # a relay may echo what it was sent
+        if len(secret) > 7 and secret.encode("utf-8") in raw:
+            raw = response._content = raw.replace(secret.encode("utf-8"), b"<redacted>")
+    text = raw.decode("utf-8", "replace")
+    try:
+        parsed = json.loads(text)
+        message = f"Error code: {response.status_code} - {parsed}"
+    except (ValueError, RecursionError):
+        parsed = None
+        message = shorten(text.strip(), 2000) or f"Error code: {response.status_code}"
+    body = parsed if parsed is not None else text
+    if isinstance(parsed, dict) and parsed.get("error"):
+        body = parsed["error"]
+    if response.status_code == 403 and "1010" in text:
+        message += (
+            " (a Cloudflare rule refused this client's User-Agent; set your own in default_headers)"
+        )
+    request_id = response.headers.get("x-request-id")
+    if request_id:
+        message += f" (request id: {request_id})"
+    kind = STATUS_ERRORS.get(response.status_code)
+    if kind is None:
+        kind = InternalServerError if response.status_code >= 500 else APIStatusError
+    error: APIStatusError = kind(message, response=response, body=body)
+    return error
+
+
+def shorten(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
+
+
+def connection_error(err: BaseException, request: HTTPRequest, phase: str) -> APIConnectionError:
+    """`OSError` as what a user can act on: where, in which phase, why, and what to do."""
+    import socket
+
+    where = request.host
+    if isinstance(err, (socket.timeout, DeadlineExceeded)):
+        return APITimeoutError(request, f"Request timed out. ({phase} {where}: {err})")
+    reason = str(err) or type(err).__name__
+    hint = ""
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        hint = "; set SSL_CERT_FILE, or http_client=DefaultHttpxClient(verify='ca.pem')"
+    elif isinstance(err, socket.gaierror):
+        phase, hint = "dns", "; check the host name and the network"
+    elif isinstance(err, ConnectionRefusedError):
+        hint = "; nothing listens there"
+    return APIConnectionError(
+        message=f"Connection error. ({phase} {where}: {reason}{hint})", request=request
+    )
+
+
+class DeadlineExceeded(OSError):
+    """A limit of ours passed, as opposed to the socket's."""
+
+
+########################################################################
+## 4. Transport: one request, one response, and when to try again
+########################################################################
+
+# ---- 4.1 Limits ----
+
+
+class Timeout:
+    """How long to wait, in seconds, None meaning for ever.
+
+    `connect`, `read`, `write` and `pool` each bound one operation, as in httpx: a read may be
+    repeated many times within one call.  `total`, which httpx lacks, bounds the whole call:
+    connect, body, retries and the waits between them.  `Timeout(30)` sets the four to 30 s,
+    `Timeout(60, connect=2)` one of them apart, `Timeout(total=30)` keeps their defaults.
+    """
+
+    __slots__ = ("connect", "read", "write", "pool", "total")
+
+    def __init__(
+        self,
+        timeout: Union[float, Timeout, None] = omit,
+        *,
+        connect: Optional[float] = omit,
+        read: Optional[float] = omit,
+        write: Optional[float] = omit,
+        pool: Optional[float] = omit,
+        total: Optional[float] = None,
+    ) -> None:
+        given = [connect, read, write, pool]
+        if isinstance(timeout, Omit):
+            if any(isinstance(v, Omit) for v in given):
+                if total is None:
+                    raise ValueError("give a default, Timeout(60, read=5), or all four limits")
+                timeout = DEFAULT_TIMEOUT
+        if hasattr(timeout, "connect"):  # a Timeout, ours or httpx's
+            defaults = [getattr(timeout, name) for name in ("connect", "read", "write", "pool")]
+            total = total if total is not None else getattr(timeout, "total", None)
+        else:
+            defaults = [timeout] * 4
+        self.connect, self.read, self.write, self.pool = [
+            seconds(d if isinstance(v, Omit) else v) for v, d in zip(given, defaults)
+        ]
+        self.total = seconds(total)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Timeout) and repr(self) == repr(other)
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+    def __repr__(self) -> str:
+        return "Timeout(%s)" % ", ".join(f"{n}={getattr(self, n)!r}" for n in self.__slots__)
+
+
+def seconds(value: Any) -> Optional[float]:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"a timeout is a number of seconds or None, not {type(value).__name__}")
+    if not value >= 0:  # also false for nan
+        raise ValueError(f"a timeout cannot be {value!r} seconds")
+    return value
+
+
+class Limits(NamedTuple):
+    """How many connections at once, how many of them kept open while idle, and for how long (s)."""
+
+    max_connections: Optional[int] = 1000
+    max_keepalive_connections: Optional[int] = 100
+    # Shorter than the idle limits of common load balancers (60 s at AWS, 75 s at nginx).
+    keepalive_expiry: Optional[float] = 30.0
+
+
+DEFAULT_TIMEOUT = Timeout(600, connect=5.0)
+DEFAULT_CONNECTION_LIMITS = Limits()
+DEFAULT_MAX_RETRIES = 2
+
+# ---- 4.2 Requests ----
+
+
+class Origin(NamedTuple):
+    """Where a URL leads: credentials may go to this server and to no other."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+def split_url(url: str) -> Tuple[Origin, str, str]:
+    """`"https://me:pw@a.com/v1?x=1"` is `(Origin("https", "a.com", 443), "/v1?x=1", "me:pw")`."""
+    scheme, separator, rest = url.partition("://")
+    scheme = scheme.lower()
+    if not separator or scheme not in ("http", "https"):
+        raise OpenAIError(
+            f"{without_userinfo(url)!r} is no URL: it must start with http:// or https://"
+        )
+    end = min((i for i in map(rest.find, "/?#") if i >= 0), default=len(rest))
+    authority, target = rest[:end], rest[end:].partition("#")[0]
+    userinfo, _, hostport = authority.rpartition("@")
+    if hostport.startswith("["):
+        host, _, port = hostport[1:].partition("]")
+        port = port.lstrip(":")
+    else:
+        host, _, port = hostport.partition(":")
+    if not host or (port and not port.isdigit()) or re.search(r"[\s\x00-\x1f\x7f]", host):
+        raise OpenAIError(f"{without_userinfo(url)!r} has no usable host and port")
+    if not host.isascii() if hasattr(host, "isascii") else any(c > "\x7f" for c in host):
+        host = host.encode("idna").decode("ascii")
+    if not target.startswith("/"):
+        target = "/" + target
+    if re.search(r"[^\x21-\x7e]", target):  # spaces and non-ASCII: encode what a browser would
+        import urllib.parse
+
+        target = urllib.parse.quote(target, safe="/?&=%:@!$'()*+,;~[]-._")
+    return (
+        Origin(scheme, host.lower(), int(port or (443 if scheme == "https" else 80))),
+        target,
+        userinfo,
+    )
+
+
+def without_userinfo(url: str) -> str:
+    return re.sub(r"//[^/?#@]*@", "//", url)
+
+
+class HTTPRequest:
+    """One request as it goes to a transport.  Its `repr` and its pickle hold no credentials.
+
+    `body` is bytes, a MultipartBody or None; `timeout` a Timeout; `deadline` a time of `clock()`.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        url: str,
+        headers: Optional[Dict[str, str]] = None,
+        body: Any = None,
+        timeout: Timeout = DEFAULT_TIMEOUT,
+        deadline: Optional[float] = None,
+        stop: Optional[StopSignal] = None,
+    ) -> None:
+        self.method, self.url, self.body = method, url, body
+        self.headers: Dict[str, str] = {} if headers is None else headers
+        self.timeout, self.deadline, self.stop = timeout, deadline, stop
+        self.origin, self.target, _ = split_url(url)
+
+    @property
+    def host(self) -> str:
+        return f"{self.origin.host}:{self.origin.port}"
+
+    @property
+    def content(self) -> bytes:
+        """The body, as httpx calls it; read into memory if it lies on disk."""
+        return (
+            b"".join(bytes(b) for b in self.body.blocks())
+            if hasattr(self.body, "blocks")
+            else self.body or b""
+        )
+
+    def time_left(self, limit: Optional[float]) -> Optional[float]:
+        """`limit`, or what the deadline leaves of it."""
+        if self.deadline is None:
+            return limit
+        left = self.deadline - clock()
+        if left <= 0:
+            raise DeadlineExceeded("the total time limit has passed")
+        return left if limit is None else min(left, limit)
+
+    def head(self, target: str) -> bytes:
+        """Request line and headers as bytes."""
+        host = self.origin.host if ":" not in self.origin.host else f"[{self.origin.host}]"
+        if self.origin.port != (443 if self.origin.scheme == "https" else 80):
+            host += f":{self.origin.port}"
+        lines = [f"{self.method} {target} HTTP/1.1\r\nHost: {host}"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        if hasattr(self.body, "length"):
+            lines.append(f"Content-Length: {self.body.length}")
+        elif self.body is not None:
+            lines.append(f"Content-Length: {len(self.body)}")
+        elif self.method in ("POST", "PUT", "PATCH"):
+            lines.append("Content-Length: 0")
+        lines.append("\r\n")
+        return "\r\n".join(lines).encode("latin-1")
+
+    def __repr__(self) -> str:
+        return f"<HTTPRequest {self.method} {without_userinfo(self.url)}>"
+
+    def __getstate__(self) -> Dict[str, Any]:
+        shown = {k: v for k, v in self.headers.items() if k.lower() not in SECRET_HEADERS}
+        body = self.body if isinstance(self.body, bytes) else None
+        return dict(self.__dict__, headers=shown, body=body, stop=None, deadline=None)
+
+
+class StopSignal:
+    """Lets another thread end a call: it shuts the socket that the call waits on."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self.holder: Any = None  # what has the socket in `.sock`: a connection, or one being made
+        self.waiting: Any = None  # the lock that a retry's wait sleeps on
+
+    def stop(self) -> None:
+        self.stopped = True
+        waiting = self.waiting
+        if waiting is not None and waiting.locked():
+            waiting.release()
+        sock = getattr(self.holder, "sock", None)
+        if sock is not None:
+            shut(sock)
+
+    def wait(self, duration: float) -> None:
+        """Sleep, unless stopped meanwhile."""
+        import threading
+
+        self.waiting = threading.Lock()
+        self.waiting.acquire()
+        if not self.stopped:
+            self.waiting.acquire(timeout=duration)
+        self.waiting = None
+        self.check()
+
+    def check(self) -> None:
+        if self.stopped:
+            raise DeadlineExceeded("the call was cancelled")
+
+
+def shut(sock: Any) -> None:
+    import socket
+
+    try:
+        # Past the TLS layer, which another thread is using: only the kernel may be told.
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+    except OSError:
+        pass  # it was closed already, which is all that was wanted
+
+
+# ---- 4.3 Responses ---- https://www.rfc-editor.org/rfc/rfc9112
+
+
+class SocketReader(io.RawIOBase):
+    """Reads a socket within the limits of one request."""
+
+    def __init__(self, sock: Any, request: HTTPRequest) -> None:
+        self.sock, self.request = sock, request
+        self.received = 0
+        self.offline = False  # while True, say "nothing there" instead of waiting for the network
+        self.idle_deadline: Optional[float] = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> Optional[int]:
+        if self.offline:
+            return None
+        request = self.request
+        if request.deadline is not None or self.idle_deadline is not None:
+            limit = request.timeout.read
+            if self.idle_deadline is not None:
+                limit = self.idle_deadline - clock()
+                if limit <= 0:
+                    raise DeadlineExceeded(f"no event for {request.timeout.read} s")
+            self.sock.settimeout(request.time_left(limit))
+        if request.stop is not None:
+            request.stop.check()
+        got: int = self.sock.recv_into(buffer)
+        self.received += got
+        return got
+
+
+class TruncatedBody(OSError):
+    """The connection ended before the body did."""
+
+
+class MalformedResponse(OSError):
+    """The bytes are not HTTP."""
+
+
+class MessageBody:
+    """The body of one response on a connection, told apart from what follows it.
+
+    https://www.rfc-editor.org/rfc/rfc9112#section-6
+    """
+
+    def __init__(
+        self, file: io.BufferedReader, length: Optional[int], chunked: bool, until_eof: bool
+    ) -> None:
+        self.file = file
+        self.left = 0 if chunked or until_eof else length or 0  # bytes of the body or of the chunk
+        self.chunked, self.until_eof = chunked, until_eof
+        self.got = 0
+        self.ended = not chunked and not until_eof and self.left == 0
+
+    def read1(self, limit: int) -> bytes:
+        """What is there, at most `limit` bytes, waiting for the first; b"" at the end."""
+        if self.ended:
+            return b""
+        if self.chunked and not self.left and not self.next_chunk():
+            return b""
+        data = self.file.read1(limit if self.until_eof else min(limit, self.left))
+        self.took(len(data))
+        return data
+
+    def readinto(self, view: memoryview) -> int:
+        if self.ended:
+            return 0
+        if self.chunked and not self.left and not self.next_chunk():
+            return 0
+        got = self.file.readinto1(view if self.until_eof else view[: self.left])
+        self.took(got)
+        return got
+
+    def read(self) -> bytes:
+        """All of it.  A body of known length is read in one piece, without joining copies."""
+        if not self.chunked and not self.until_eof and self.left:
+            data = self.file.read(self.left)
+            self.took(len(data))
+            if not self.ended:
+                self.took(0)
+            return data
+        pieces: List[bytes] = []
+        while True:
+            piece = self.read1(BLOCK)
+            if not piece:
+                return b"".join(pieces)
+            pieces.append(piece)
+
+    def took(self, count: int) -> None:
+        self.got += count
+        if self.until_eof:
+            self.ended = count == 0
+            return
+        if count == 0:
+            missing = "" if self.chunked else f" of {self.got + self.left}"
+            raise TruncatedBody(
+                f"the connection was closed after {self.got}{missing} bytes of the body"
+            )
+        self.left -= count
+        if self.left == 0:
+            if not self.chunked:
+                self.ended = True
+            elif self.line(2) != b"\r\n":
+                raise MalformedResponse("a chunk does not end where it says")
+
+    def next_chunk(self) -> bool:
+        size = self.line(4096).partition(b";")[0].strip()  # after ';' come extensions
+        if not re.match(b"[0-9A-Fa-f]{1,16}\\Z", size):
+            raise MalformedResponse(f"{size[:20]!r} is no chunk size")
+        self.left = int(size, 16)
+        if self.left:
+            return True
+        while self.line(65536) not in (b"\r\n", b"\n"):
+            pass  # trailers
+        self.ended = True
+        return False
+
+    def line(self, limit: int) -> bytes:
+        line = self.file.readline(limit)
+        if line[-1:] != b"\n":
+            if len(line) == limit:
+                raise MalformedResponse("a line of the chunked body is too long")
+            raise TruncatedBody(
+                f"the connection was closed after {self.got} bytes of the chunked body"
+            )
+        return line
+
+    def more_at_hand(self, reader: SocketReader) -> bool:
+        """Whether bytes have arrived that were not asked for yet; never waits."""
+        reader.offline = True
+        try:
+            return bool(self.file.peek(1))
+        finally:
+            reader.offline = False
+
+
+class HTTPResponse:
+    """One answer: `status_code`, `headers`, and a body that is read when it is asked for.
+
+    A transport of your own builds it from bytes: `HTTPResponse(200, {"x": "y"}, b"{}", request=r)`.
+    """
+
+    def __init__(
+        self,
+        status_code: int,
+        headers: Union[Headers, Mapping[str, str], None] = None,
+        content: Optional[bytes] = b"",
+        *,
+        request: Optional[HTTPRequest] = None,
+        reason: str = "",
+        body: Optional[MessageBody] = None,
+        connection: Optional[Connection] = None,
+    ) -> None:
+        self.status_code, self.reason_phrase = status_code, reason
+        self.headers = headers if isinstance(headers, Headers) else Headers(headers)
+        self.request = request
+        self.http_version = "HTTP/1.1"
+        self.is_closed = body is None
+        self.retries_taken = 0
+        self.started = self.ended = clock()
+        self._content = None if body is not None else content
+        self._body, self._connection = body, connection
+        encoding = self.headers.get("content-encoding", "").lower()
+        self._unpack: Optional[Unpacker] = None
+        if encoding in ("gzip", "x-gzip", "deflate"):
+            self._unpack = Unpacker(encoding)
+            if self._content:
+                self._content = self._unpack.feed(self._content) + self._unpack.finish()
+
+    # Reading: everything below ends in `_read_some` or `_read_all`, which keep errors typed.
+
+    def _read_some(self, limit: int = BLOCK) -> bytes:
+        """The next bytes of the body, unpacked; b"" at its end."""
+        body = self._body
+        if body is None:
+            return b""
+        try:
+            while True:
+                data = body.read1(limit)
+                if data and body.chunked and body.left == 0 and self._connection is not None:
+                    data = self._gather(body, data, limit)
+                if not data:
+                    data = self._unpack.finish() if self._unpack else b""
+                    self._finished()
+                    return data
+                if body.ended and not body.chunked and self._unpack is None:
+                    self._finished()
+                if self._unpack:
+                    data = self._unpack.feed(data)
+                if data:
+                    return data
+        except (OSError, ValueError) as err:
+            raise self._failed(err) from err
+        except BaseException:
+            self.close()
+            raise
+
+    def _gather(self, body: MessageBody, data: bytes, limit: int) -> bytes:
+        """Add the chunks that have arrived as well: a server sends an event per chunk."""
+        reader = self._connection.reader if self._connection else None
+        pieces, size = [data], len(data)
+        while reader and size < limit and body.left == 0 and body.more_at_hand(reader):
+            data = body.read1(limit - size)
+            if not data:
+                break
+            pieces.append(data)
+            size += len(data)
+        return b"".join(pieces) if len(pieces) > 1 else pieces[0]
+
+    def _read_all(self) -> bytes:
+        if self._body is None:
+            return b""
+        try:
+            data = self._body.read()
+            if self._unpack:
+                data = self._unpack.feed(data) + self._unpack.finish()
+            self._finished()
+            return data
+        except (OSError, ValueError) as err:
+            raise self._failed(err) from err
+        except BaseException:
+            self.close()
+            raise
+
+    def _finished(self) -> None:
+        """The body is complete: give the connection back."""
+        self.ended = clock()
+        connection, self._connection, body, self._body = self._connection, None, self._body, None
+        self.is_closed = True
+        if connection is not None:
+            connection.finished(body)
+
+    def _failed(self, err: BaseException) -> APIError:
+        request = self.request or HTTPRequest("GET", "http://unknown")
+        self.close()
+        if isinstance(err, ValueError) and not isinstance(err, UnicodeError):
+            return APIResponseValidationError(
+                self, None, message=f"unreadable body from {request.host}: {err}"
+            )
+        return connection_error(err, request, "read")
+
+    def read(self) -> bytes:
+        """The whole body; kept, so that it can be read again.  Raises APIConnectionError if cut."""
+        if self._content is None:
+            if self._body is None:
+                raise OpenAIError(
+                    "the body of this response was already read as a stream, or closed"
+                )
+            self._content = self._read_all()
+        return self._content
+
+    @property
+    def content(self) -> bytes:
+        return self.read()
+
+    @property
+    def text(self) -> str:
+        return self.read().decode(self.encoding or "utf-8", "replace")
+
+    @property
+    def encoding(self) -> Optional[str]:
+        """The charset of the content type, if it names one that Python knows."""
+        match = re.search(r"charset=\"?([\w-]+)", self.headers.get("content-type", ""))
+        if match:
+            import codecs
+
+            try:
+                return codecs.lookup(match.group(1)).name
+            except LookupError:
+                return None
+        return None
+
+    def json(self) -> Any:
+        """The body as parsed JSON; raises ValueError if it is none."""
+        return json.loads(self.read().decode("utf-8"))
+
+    def iter_bytes(self, chunk_size: Optional[int] = None) -> Iterator[bytes]:
+        """The body in pieces, of `chunk_size` bytes if given, in constant memory."""
+        if self._content is not None:
+            size = chunk_size or len(self._content) or 1
+            for start in range(0, len(self._content), size):
+                yield self._content[start : start + size]
+            return
+        pending = b""
+        while True:
+            data = self._read_some()
+            if not data:
+                break
+            if chunk_size is None:
+                yield data
+                continue
+            pending += data
+            full = len(pending) - len(pending) % chunk_size
+            for start in range(0, full, chunk_size):
+                yield pending[start : start + chunk_size]
+            pending = pending[full:]
+        if pending:
+            yield pending
+
+    iter_raw = iter_bytes
+
+    def iter_text(self, chunk_size: Optional[int] = None) -> Iterator[str]:
+        import codecs
+
+        decoder = codecs.getincrementaldecoder(self.encoding or "utf-8")("replace")
+        for data in self.iter_bytes(chunk_size):
+            text = decoder.decode(data)
+            if text:
+                yield text
+        text = decoder.decode(b"", True)
+        if text:
+            yield text
+
+    def iter_lines(self) -> Iterator[str]:
+        """The lines of the text, without their ends."""
+        pending: List[str] = []
+        for text in self.iter_text():
+            lines = text.split("\n")
+            pending.append(lines[0])
+            for line in lines[1:]:
+                yield "".join(pending).rstrip("\r")
+                pending = [line]
+        if "".join(pending):
+            yield "".join(pending)
+
+    def write_to(self, file: Any) -> int:
+        """Copy the body to a file open for writing in binary; return the number of bytes."""
+        body, written = self._body, 0
+        if self._content is None and body is not None and self._unpack is None:
+            buffer = memoryview(bytearray(BLOCK))
+            try:
+                while True:
+                    got = body.readinto(buffer)
+                    if not got:
+                        break
+                    file.write(buffer[:got])
+                    written += got
+                self._finished()
+                return written
+            except (TruncatedBody, MalformedResponse, DeadlineExceeded) as err:
+                raise self._failed(err) from err
+            except OSError as err:
+                if (
+                    body.file.closed
+                    or getattr(err, "filename", None) is None
+                    and not isinstance(err, ConnectionError)
+                ):
+                    self.close()
+                raise
+            except BaseException:
+                self.close()
+                raise
+        for data in self.iter_bytes():
+            file.write(data)
+            written += len(data)
+        return written
+
+    def close(self) -> None:
+        """Hang up, if the body was not read to its end."""
+        connection, self._connection, self._body = self._connection, None, None
+        self.is_closed = True
+        if connection is not None:
+            connection.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_connection", None) is not None:
+            self.close()
+
+    @property
+    def url(self) -> str:
+        return self.request.url if self.request else ""
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status_code < 300
+
+    @property
+    def elapsed(self) -> timedelta:
+        """The time from sending the request to the end of the body."""
+        from datetime import timedelta
+
+        return timedelta(seconds=self.ended - self.started)
+
+    def __repr__(self) -> str:
+        return f"<HTTPResponse [{self.status_code} {self.reason_phrase}]>"
+
+    def __getstate__(self) -> Dict[str, Any]:
+        kept = {k: v for k, v in self.headers.items() if k not in SECRET_HEADERS}
+        return dict(
+            self.__dict__,
+            headers=Headers(kept),
+            _body=None,
+            _connection=None,
+            _unpack=None,
+            is_closed=True,
+        )
+
+
+class Unpacker:
+    """Undo Content-Encoding gzip or deflate, a piece at a time."""
+
+    def __init__(self, encoding: str) -> None:
+        import zlib
+
+        self.encoding, self.zlib = encoding, zlib
+        self.stream = zlib.decompressobj(47)  # 32 + 15: a gzip or a zlib header, whichever comes
+        self.started = False
+
+    def feed(self, data: bytes) -> bytes:
+        try:
+            out = self.stream.decompress(data)
+        except self.zlib.error as err:
+            if self.started or self.encoding != "deflate":
+                raise ValueError(f"broken {self.encoding} data ({err})") from None
+            # "Some non-conformant implementations send the 'deflate' compressed data without the
+            # zlib wrapper."  https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1.2
+            self.stream = self.zlib.decompressobj(-15)
+            try:
+                out = self.stream.decompress(data)
+            except self.zlib.error as raw_err:
+                raise ValueError(f"broken deflate data ({raw_err})") from None
+        self.started = True
+        while self.stream.eof and self.stream.unused_data:  # several gzip members in a row
+            rest = self.stream.unused_data
+            self.stream = self.zlib.decompressobj(47)
+            out += self.feed(rest)
+        return out
+
+    def finish(self) -> bytes:
+        if self.started and not self.stream.eof:
+            raise ValueError(f"the {self.encoding} data ends too early")
+        return b""
+
+
+# ---- 4.4 Connections ----
+
+
+class Connection:
+    """A socket that `http.client` opened, written to and read from directly."""
+
+    def __init__(
+        self, transport: HTTPTransport, key: Any, sock: Any, absolute: bool, proxy_auth: str
+    ) -> None:
+        self.transport, self.key = transport, key
+        self.sock: Any = sock
+        self.absolute, self.proxy_auth = absolute, proxy_auth
+        self.reader: Any = None
+        self.used = 0
+        self.idle_since = 0.0
+        self.keep = True
+        self.timeout: Any = omit
+
+    def exchange(self, request: HTTPRequest, head: bytes) -> HTTPResponse:
+        """Write the request, read the head of the response."""
+        started = clock()
+        self.reader = SocketReader(self.sock, request)
+        limit = request.time_left(request.timeout.write)
+        if limit != self.timeout:
+            self.sock.settimeout(limit)
+            self.timeout = limit
+        try:
+            self.write(head, request.body)
+        except (BrokenPipeError, ConnectionResetError):
+            # The server may have answered without waiting for the rest, with a 413 for instance.
+            self.keep = False
+            try:
+                return self.response(request, started)
+            except OSError:
+                pass
+            raise
+        limit = request.time_left(request.timeout.read)
+        if limit != self.timeout:
+            self.sock.settimeout(limit)
+            self.timeout = limit
+        return self.response(request, started)
+
+    def write(self, head: bytes, body: Any) -> None:
+        if body is None:
+            self.sock.sendall(head)
+        elif not isinstance(body, bytes):
+            self.sock.sendall(head)
+            for block in body.blocks():
+                self.sock.sendall(block)
+        elif len(body) < 65536:
+            self.sock.sendall(
+                head + body
+            )  # one packet, where two would wait for an acknowledgement
+        else:
+            self.sock.sendall(head)
+            self.sock.sendall(body)
+
+    def response(self, request: HTTPRequest, started: float) -> HTTPResponse:
+        file = io.BufferedReader(self.reader, 65536)
+        while True:
+            version, status, reason, headers = read_head(file)
+            if status >= 200 or status == 101:
+                break  # 100 Continue and 103 Early Hints come before the response that counts
+        fields = headers.fields
+        length: Optional[int] = None
+        chunked = "chunked" in fields.get("transfer-encoding", "").lower()
+        if "content-length" in fields and not chunked:
+            lengths = {part.strip() for part in fields["content-length"].split(",")}
+            text = lengths.pop()
+            if lengths or not re.match(r"[0-9]{1,18}\Z", text):
+                raise MalformedResponse(f"bad Content-Length {fields['content-length']!r}")
+            length = int(text)
+        if status in (204, 304) or status == 101 or request.method == "HEAD":
+            length, chunked = 0, False
+        until_eof = length is None and not chunked
+        connection = fields.get("connection", "").lower()
+        if (
+            until_eof
+            or "close" in connection
+            or (version == "HTTP/1.0" and "keep-alive" not in connection)
+        ):
+            self.keep = False
+        body = MessageBody(file, length, chunked, until_eof)
+        response = HTTPResponse(
+            status, headers, None, request=request, reason=reason, body=body, connection=self
+        )
+        response.http_version, response.started = version, started
+        return response
+
+    def finished(self, body: Optional[MessageBody]) -> None:
+        """A response was read to its end: keep the connection for the next one, if it is clean."""
+        self.used += 1
+        stop, reader = self.reader.request.stop, self.reader
+        if stop is not None:
+            stop.holder = None
+        if (
+            not self.keep
+            or body is None
+            or not body.ended
+            or body.more_at_hand(reader)
+            or (stop and stop.stopped)
+        ):
+            self.close()
+            return
+        if reader.idle_deadline is not None or reader.request.deadline is not None:
+            self.timeout = omit  # the reader has changed the socket's timeout
+        self.reader = None
+        self.idle_since = clock()
+        self.transport.release(self)
+
+    def alive(self) -> bool:
+        """Whether an idle connection looks usable: open, and with nothing unasked-for to read."""
+        import select
+
+        expiry = self.transport.limits.keepalive_expiry
+        if expiry is not None and clock() - self.idle_since > expiry:
+            return False
+        try:
+            if hasattr(select, "poll"):
+                poll = select.poll()  # select() fails on descriptors above 1023
+                poll.register(self.sock, select.POLLIN)
+                return not poll.poll(0)
+            return not select.select([self.sock], [], [], 0)[0]
+        except (OSError, ValueError):
+            return False
+
+    def close(self) -> None:
+        sock, self.sock = self.sock, None
+        if sock is not None:
+            sock.close()
+            self.transport.slots.append(None)
+
+
+def read_head(file: io.BufferedReader) -> Tuple[str, int, str, Headers]:
+    """(version, status, reason, headers) of the response that follows."""
+    at_hand = file.peek(1)
+    end = at_hand.find(b"\r\n\r\n")
+    if end >= 0 and at_hand.find(b"\n\n", 0, end) < 0:
+        head = file.read(end + 4)
+    else:  # it came in pieces, or its lines end in LF
+        lines: List[bytes] = []
+        size = 0
+        while not lines or lines[-1] not in (b"\r\n", b"\n"):
+            line = file.readline(65537)
+            size += len(line)
+            if not line:
+                what = "without an answer" if not lines else "in the middle of the headers"
+                raise ConnectionResetError(f"the connection was closed {what}")
+            if size > 262144:
+                raise MalformedResponse("the headers of the response exceed 256 KB")
+            lines.append(line)
+        head = b"".join(lines)
+    status_line, _, fields = head.decode("latin-1").replace("\r\n", "\n").partition("\n")
+    match = re.match(r"(HTTP/1\.[01]) ([1-9][0-9][0-9])(?: (.*))?\Z", status_line)
+    if not match:
+        raise MalformedResponse(f"the answer is not HTTP/1.1: it starts with {status_line[:40]!r}")
+    if "\n " in fields or "\n\t" in fields:  # obsolete line folding
+        fields = re.sub("\n[ \t]+", " ", fields)
+    return match.group(1), int(match.group(2)), match.group(3) or "", Headers(fields)
+
+
+# ---- 4.5 The transport ----
+
+
+class HTTPTransport:
+    """Sends requests over kept-alive connections.  One per client; safe to share between threads.
+
+    - verify: True, False, the path of a CA bundle, or an `ssl.SSLContext`
+    - cert: a client certificate: path, (cert, key) or (cert, key, password)
+    - local_address: the address to connect from
+    - proxy: "http://user:password@host:port", for every host; without it the environment's
+      HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY count (trust_env=False: not even those)
+    - limits: see Limits
+    """
+
+    def __init__(
+        self,
+        *,
+        verify: Union[bool, str, ssl.SSLContext] = True,
+        cert: Union[str, Tuple[str, ...], None] = None,
+        local_address: Optional[str] = None,
+        proxy: Optional[str] = None,
+        limits: Limits = DEFAULT_CONNECTION_LIMITS,
+        trust_env: bool = True,
+    ) -> None:
+        self.verify, self.cert, self.local_address = verify, cert, local_address
+        self.proxy, self.limits, self.trust_env = proxy, limits, trust_env
+        if proxy is not None:
+            split_url(proxy)
+        self.context: Any = None
+        self.closed = False
+        self.start()
+
+    def start(self) -> None:
+        self.process = os.getpid()
+        # Lists, because append and pop are atomic: no lock where every request passes.
+        self.idle: Dict[Any, List[Connection]] = {}
+        self.slots: List[None] = [None] * (self.limits.max_connections or 1 << 20)
+
+    def send(self, request: HTTPRequest) -> HTTPResponse:
+        """One request, one response, its body still to be read.  Raises APIConnectionError."""
+        if self.closed:
+            raise APIConnectionError(
+                message="Connection error. (the client is closed)", request=request
+            )
+        if self.process != os.getpid():  # a fork: the sockets belong to the parent
+            for inherited in [c for idle in self.idle.values() for c in idle]:
+                inherited.close()
+            self.start()
+        phase, fresh = "connect", False
+        while True:
+            connection: Any = None
+            try:
+                phase = "connect"
+                connection = self.acquire(request, fresh)
+                phase = "send"
+                if request.stop is not None:
+                    request.stop.holder = connection
+                    request.stop.check()
+                target = request.url.partition("#")[0] if connection.absolute else request.target
+                head = request.head(target)
+                if connection.absolute and connection.proxy_auth:
+                    line = f"\r\nProxy-Authorization: {connection.proxy_auth}\r\n\r\n"
+                    head = head[:-4] + line.encode("latin-1")
+                response: HTTPResponse = connection.exchange(request, head)
+                return response
+            except OSError as err:
+                if connection is not None:
+                    connection.close()
+                    received = connection.reader.received if connection.reader else 0
+                    # The server may close a connection it deems idle just as we write to it.  Not
+                    # one byte of an answer came, so nothing is lost by asking again, once.
+                    if (
+                        connection.used
+                        and not received
+                        and isinstance(err, ConnectionError)
+                        and not fresh
+                    ):
+                        fresh = True
+                        continue
+                    phase = "read" if phase == "send" and received else phase
+                else:
+                    phase = getattr(err, "phase", phase)
+                raise connection_error(err, request, phase) from err
+            except BaseException:
+                if connection is not None:
+                    connection.close()
+                raise
+
+    def acquire(self, request: HTTPRequest, fresh: bool) -> Connection:
+        key = request.origin
+        idle = self.idle.get(key)
+        while idle and not fresh:
+            try:
+                connection = idle.pop()
+            except IndexError:
+                break
+            if connection.alive():
+                return connection
+            connection.close()
+        give_up = None if request.timeout.pool is None else clock() + request.timeout.pool
+        while True:
+            try:
+                self.slots.pop()
+                break
+            except IndexError:
+                pass
+            # All connections are in use.  Close an idle one to another host, or wait for our turn;
+            # polling is crude, but costs nothing to the requests that need not wait.
+            for others in list(self.idle.values()):
+                try:
+                    connection = others.pop()
+                except IndexError:
+                    continue
+                if others is idle and connection.alive():
+                    return connection
+                connection.close()
+                break
+            else:
+                if give_up is not None and clock() >= give_up:
+                    raise DeadlineExceeded(f"no free connection within {request.timeout.pool} s")
+                request.time_left(None)
+                if request.stop is not None:
+                    request.stop.check()
+                time.sleep(0.005)
+        try:
+            return self.connect(key, request)
+        except BaseException:
+            self.slots.append(None)
+            raise
+
+    def release(self, connection: Connection) -> None:
+        idle = self.idle.setdefault(connection.key, [])
+        limit = self.limits.max_keepalive_connections
+        if self.closed or (limit is not None and len(idle) >= limit):
+            connection.close()
+        else:
+            idle.append(connection)
+
+    def connect(self, origin: Origin, request: HTTPRequest) -> Connection:
+        """A new connection to `origin`, through a proxy if one is due."""
+        import http.client
+        import socket
+
+        timeout = request.time_left(request.timeout.connect)
+        proxy = self.proxy_for(origin)
+        source = (self.local_address, 0) if self.local_address else None
+        first, auth = origin, ""
+        if proxy:
+            first, _, userinfo = split_url(proxy)
+            if first.scheme != "http":
+                raise phased(
+                    "proxy", f"{first.scheme}:// proxies are not supported, use an http:// one"
+                )
+            if userinfo:
+                import base64
+                import urllib.parse
+
+                raw = urllib.parse.unquote(userinfo).encode("utf-8")
+                auth = "Basic " + base64.b64encode(raw).decode("ascii")
+        maker: Any
+        if origin.scheme == "https":
+            maker = http.client.HTTPSConnection(
+                first.host, first.port, timeout=timeout, source_address=source, context=self.tls()
+            )
+            if proxy:
+                maker.set_tunnel(
+                    origin.host, origin.port, {"Proxy-Authorization": auth} if auth else {}
+                )
+        else:
+            maker = http.client.HTTPConnection(
+                first.host, first.port, timeout=timeout, source_address=source
+            )
+        if request.stop is not None:
+            request.stop.holder = maker
+        try:
+            maker.connect()
+        except Exception as err:
+            if self.trust_fully(err):
+                maker.close()
+                return self.connect(origin, request)
+            if proxy and maker.sock is None:
+                err = phased("proxy", f"{first.host}:{first.port}: {err}", err)
+            elif origin.scheme == "https" and maker.sock is not None:
+                err.phase = "tls"  # type: ignore[attr-defined]
+            maker.close()
+            if isinstance(err, OSError):
+                raise err
+            raise phased("connect", f"{type(err).__name__}: {err}", err) from err
+        sock, maker.sock = maker.sock, None
+        # Long silent calls die behind NAT without probes; most routers forget after some minutes.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 30)):
+            if hasattr(socket, option):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+        return Connection(self, origin, sock, bool(proxy) and origin.scheme == "http", auth)
+
+    def proxy_for(self, origin: Origin) -> Optional[str]:
+        if self.proxy is not None:
+            return self.proxy
+        if not self.trust_env:
+            return None
+        if sys.platform not in ("win32", "darwin") and not any(
+            n.lower().endswith("_proxy") for n in os.environ
+        ):
+            return None
+        import urllib.request
+
+        proxies = urllib.request.getproxies()
+        proxy = proxies.get(origin.scheme) or proxies.get("all")
+        if (
+            not proxy
+            or urllib.request.proxy_bypass(origin.host)
+            or bypassed(origin, proxies.get("no", ""))
+        ):
+            return None
+        if "://" not in proxy:
+            proxy = "http://" + proxy
+        if proxy.lower().startswith("socks"):
+            raise phased(
+                "proxy",
+                "the environment asks for a SOCKS proxy, which is not supported; unset ALL_PROXY",
+            )
+        return proxy
+
+    def tls(self) -> Any:
+        if self.context is None:
+            self.context = make_tls_context(self.verify, self.cert)
+        return self.context
+
+    def trust_fully(self, err: BaseException) -> bool:
+        """After a verification failure: load every default CA, if only a directory was used."""
+        import ssl
+
+        if self.context is not tls_defaults.get("fast") or not isinstance(
+            err, ssl.SSLCertVerificationError
+        ):
+            return False
+        self.context = tls_defaults["fast"] = ssl.create_default_context()
+        tls_defaults["full"] = True
+        del tls_defaults["fast"]
+        return True
+
+    def close(self) -> None:
+        """Close the idle connections; those in use close when their response ends."""
+        self.closed = True
+        for idle in self.idle.values():
+            while idle:
+                idle.pop().close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "idle") and self.process == os.getpid():
+            self.close()
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return {
+            n: getattr(self, n)
+            for n in ("verify", "cert", "local_address", "proxy", "limits", "trust_env")
+        }
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        self.__dict__.update(state, context=None, closed=False)
+        self.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def phased(phase: str, message: str, cause: Optional[BaseException] = None) -> OSError:
+    err = OSError(without_userinfo(message))
+    err.phase = phase  # type: ignore[attr-defined]
+    err.__cause__ = cause
+    return err
+
+
+def bypassed(origin: Origin, no_proxy: str) -> bool:
+    """What urllib's rules for NO_PROXY lack: networks, `*.` patterns and bracketed addresses."""
+    for entry in no_proxy.replace(",", " ").split():
+        entry = entry.strip("[]").lower()
+        if entry == origin.host or (entry.startswith("*.") and origin.host.endswith(entry[1:])):
+            return True
+        if "/" in entry:
+            import ipaddress
+
+            try:
+                if ipaddress.ip_address(origin.host) in ipaddress.ip_network(entry, strict=False):
+                    return True
+            except ValueError:
+                continue  # a host name, or no network
+    return False
+
+
+tls_defaults: Dict[str, Any] = {}  # the context of every transport without settings of its own
+
+
+def make_tls_context(verify: Any, cert: Any) -> Any:
+    import ssl
+
+    if isinstance(verify, ssl.SSLContext):
+        context = verify
+    elif verify is True and cert is None:
+        if "fast" not in tls_defaults:
+            if tls_defaults.get("full"):
+                return ssl.create_default_context()
+            tls_defaults["fast"] = fast_tls_context()
+        return tls_defaults["fast"]
+    elif verify is True:
+        context = ssl.create_default_context()
+    elif verify is False:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    else:
+        path = os.fspath(verify)
+        context = ssl.create_default_context(
+            **{"capath" if os.path.isdir(path) else "cafile": path}
+        )
+    if cert is not None:
+        chain = (cert,) if isinstance(cert, str) else tuple(cert)
+        context.load_cert_chain(*chain)
+    return context
+
+
+def fast_tls_context() -> Any:
+    """A context that reads CA certificates one by one as they are needed, where that is possible.
+
+    Loading the whole bundle takes 25 ms; a directory of hashed names is looked up in microseconds.
+    """
+    import ssl
+
+    paths = ssl.get_default_verify_paths()
+    if os.environ.get("SSL_CERT_FILE") or not paths.capath or sys.platform in ("win32", "darwin"):
+        return ssl.create_default_context()
+    try:
+        if not any(name.endswith(".0") for name in os.listdir(paths.capath)):
+            return ssl.create_default_context()
+    except OSError:
+        return ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks host names and certificates
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_verify_locations(capath=paths.capath)
+    return context
+
+
+class DefaultHttpxClient(HTTPTransport):
+    """HTTPTransport under the name and with the arguments of the official package."""
+
+    def __init__(
+        self,
+        *,
+        proxy: Optional[str] = None,
+        proxies: Union[str, Mapping[str, Optional[str]], None] = None,
+        transport: Optional[HTTPTransport] = None,
+        verify: Union[bool, str, ssl.SSLContext] = True,
+        cert: Union[str, Tuple[str, ...], None] = None,
+        timeout: Union[float, Timeout, None] = omit,
+        limits: Limits = DEFAULT_CONNECTION_LIMITS,
+        headers: Optional[Mapping[str, str]] = None,
+        local_address: Optional[str] = None,
+        trust_env: bool = True,
+        follow_redirects: bool = True,
+    ) -> None:
+        if isinstance(proxies, Mapping):
+            proxies = next((v for v in proxies.values() if v), None)
+        if isinstance(transport, HTTPTransport):
+            verify = transport.verify if verify is True else verify
+            cert, limits = cert or transport.cert, transport.limits
+            local_address, proxy = (
+                local_address or transport.local_address,
+                proxy or transport.proxy,
+            )
+        super().__init__(
+            verify=verify,
+            cert=cert,
+            local_address=local_address,
+            proxy=proxy or proxies,
+            limits=limits,
+            trust_env=trust_env,
+        )
+        self.timeout = timeout
+        self.headers = dict(headers or {})
+        self.follow_redirects = follow_redirects
+
+
+class DefaultAsyncHttpxClient(DefaultHttpxClient):
+    """The same for AsyncOpenAI, which runs the same transport in worker threads."""
+
+
+DefaultAioHttpClient = DefaultAsyncHttpxClient
+
+
+# ---- 4.6 When to try again ----
+
+FIRST_DELAY, MAX_DELAY = 0.5, 8.0  # seconds, doubling
+MAX_RETRY_AFTER = 120.0  # a server that wants a longer pause is not asked again
+
+
+def retry_after(headers: Mapping[str, str]) -> Optional[float]:
+    """The seconds that the server asks to wait, in any of the three forms, or None."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        text = headers.get(name)
+        if text is None:
+            continue
+        try:
+            wait = float(text)
+        except ValueError:
+            continue
+        if wait == float("inf") and "inf" not in text.lower():
+            return MAX_RETRY_AFTER + 1  # 1e400: too large for a float is still a number
+        return wait / unit
+    if headers.get("retry-after") is None:
+        return None
+    from email.utils import mktime_tz, parsedate_tz
+
+    try:
+        date = parsedate_tz(headers["retry-after"])
+        return None if date is None else mktime_tz(date) - time.time()
+    except (TypeError, ValueError, OverflowError, OSError, IndexError):
+        return None
+
+
+def should_retry(status: int, headers: Mapping[str, str]) -> bool:
+    wait = retry_after(headers)
+    if wait is not None and MAX_RETRY_AFTER < wait < float("inf"):
+        return False
+    told = headers.get("x-should-retry")
+    if told in ("true", "false"):
+        return told == "true"
+    return status in (408, 409, 429) or status >= 500
+
+
+def retry_delay(
+    attempt: int, headers: Mapping[str, str], first: float, longest: float, chance: float
+) -> float:
+    """Seconds to wait after the attempt number `attempt`, counted from 0."""
+    wait = retry_after(headers)
+    if wait is not None and 0 < wait <= MAX_RETRY_AFTER:
+        return wait
+    return min(first * 2.0 ** min(attempt, 1000), longest) * (1 - 0.25 * chance)
+
+
+# ---- 4.7 Logging ----
+
+_logger: Any = None
+
+
+def log(level: int, message: str, *args: Any) -> None:
+    """Log to the logger `openai`, if this program uses `logging` at all."""
+    global _logger
+    if _logger is None:
+        logging = sys.modules.get("logging")
+        if logging is None:
+            return  # nobody listens, so there is no need to load it
+        _logger = logging.getLogger("openai")
+    if _logger.isEnabledFor(level):
+        _logger.log(level, message, *args)
+
+
+DEBUG, INFO = 10, 20  # logging.DEBUG, logging.INFO
+
+
+def configure_logging() -> None:
+    """Obey OPENAI_LOG=debug|info|warning|error|critical; called when a client is made."""
+    level = os.environ.get("OPENAI_LOG", "").lower()
+    if level in ("debug", "info", "warning", "error", "critical"):
+        import logging
+
+        logging.basicConfig(
+            format="[%(asctime)s - %(name)s:%(lineno)d - %(levelname)s] %(message)s",
+            datefmt="%Y-%m-%d %H:%M:%S",
+        )
+        logging.getLogger("openai").setLevel(level.upper())
+########################################################################
+## 5. Results: JSON to typed objects, pages, streams
+########################################################################
+
+# ---- 5.1 Objects ----
+
+
+class LazyClassAttribute:
+    """A class attribute computed when asked for, for `dataclasses` and `match`."""
+
+    def __init__(self, compute: Callable[[Any], Any]) -> None:
+        self.compute = compute
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        return self.compute(owner)
+
+
+def dataclass_fields(cls: Any) -> Dict[str, Any]:
+    if cls not in dataclass_cache:
+        import dataclasses
+
+        rows = [(name, Any, dataclasses.field(default=None)) for name in fields_of(cls)]
+        made: Any = dataclasses.make_dataclass("Fields", rows)
+        for name, field in made.__dataclass_fields__.items():
+            field.type = fields_of(cls)[name]
+        dataclass_cache[cls] = made.__dataclass_fields__
+    return dataclass_cache[cls]
+
+
+dataclass_cache: Dict[Any, Dict[str, Any]] = {}
+
+
+@dataclass_transform(kw_only_default=True)
+class BaseModel:
+    """A typed view of a JSON object.
+
+    The object is the parsed dictionary itself (`vars(obj)`), so a field that its class does not
+    declare is kept and readable, and a declared one that the server left out reads as None.
+    Nothing is validated.  Every subclass is a dataclass to whoever asks.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "_id_of_request")
+
+    def __init__(self, **fields: Any) -> None:
+        declared = fields_of(type(self))
+        for name, value in fields.items():
+            self.__dict__[name[:-1] if name[-1:] == "_" and name in declared else name] = value
+
+    if not TYPE_CHECKING:  # shown to a checker, it would legalise every typo
+        __dataclass_fields__ = LazyClassAttribute(dataclass_fields)
+        __match_args__ = LazyClassAttribute(lambda cls: tuple(fields_of(cls)))
+
+        def __getattr__(self, name):
+            if name in fields_of(type(self)):  # declared: absent, or under a name Python reserves
+                return self.__dict__.get(name[:-1]) if name[-1] == "_" else None
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    @property
+    def _request_id(self) -> Optional[str]:
+        """The x-request-id of the answer that this object came with, for support requests."""
+        found: Optional[str] = getattr(self, "_id_of_request", None)
+        return found
+
+    @property
+    def model_extra(self) -> Dict[str, Any]:
+        """The fields that the class does not declare."""
+        declared = fields_of(type(self))
+        return {
+            k: v for k, v in self.__dict__.items() if k not in declared and k + "_" not in declared
+        }
+
+    @property
+    def model_fields_set(self) -> Any:
+        """The names of the fields that the server (or the constructor) gave, as a set."""
+        declared = fields_of(type(self))
+        return {k + "_" if k + "_" in declared else k for k in self.__dict__}
+
+    def model_dump(
+        self,
+        *,
+        mode: str = "python",
+        include: Any = None,
+        exclude: Any = None,
+        by_alias: bool = False,
+        exclude_unset: bool = False,
+        exclude_defaults: bool = False,
+        exclude_none: bool = False,
+        warnings: Any = True,
+    ) -> Dict[str, Any]:
+        """A plain dictionary, all the way down."""
+        declared = fields_of(type(self))
+        names = {k + "_" if k + "_" in declared else k: k for k in self.__dict__}
+        if not exclude_unset:
+            names = dict({name: name for name in declared}, **names)
+        dumped = {}
+        for name, key in names.items():
+            value = self.__dict__.get(key)
+            if value is None and (exclude_none or (exclude_defaults and name in declared)):
+                continue
+            if (include is None or name in include) and (exclude is None or name not in exclude):
+                dumped[key if by_alias else name] = dump(
+                    value, mode=mode, by_alias=by_alias, exclude_unset=exclude_unset,
+                    exclude_defaults=exclude_defaults, exclude_none=exclude_none,
+                )
+        return dumped
+
+    def model_dump_json(self, *, indent: Optional[int] = None, **options: Any) -> str:
+        """The same as JSON text."""
+        separators = (",", ":") if indent is None else None
+        dumped = self.model_dump(mode="json", **options)
+        return json.dumps(
+            dumped, indent=indent, separators=separators, ensure_ascii=False, default=jsonable
+        )
+
+    def to_dict(
+        self,
+        *,
+        mode: str = "python",
+        use_api_names: bool = True,
+        exclude_unset: bool = True,
+        exclude_defaults: bool = False,
+        exclude_none: bool = False,
+        warnings: bool = True,
+    ) -> Dict[str, Any]:
+        """A plain dictionary of what the server sent, under the API's names."""
+        return self.model_dump(
+            mode=mode, by_alias=use_api_names, exclude_unset=exclude_unset,
+            exclude_defaults=exclude_defaults, exclude_none=exclude_none,
+        )
+
+    def to_json(
+        self,
+        *,
+        indent: Optional[int] = 2,
+        use_api_names: bool = True,
+        exclude_unset: bool = True,
+        exclude_defaults: bool = False,
+        exclude_none: bool = False,
+        warnings: bool = True,
+    ) -> str:
+        """What the server sent as JSON text."""
+        return self.model_dump_json(
+            indent=indent, by_alias=use_api_names, exclude_unset=exclude_unset,
+            exclude_defaults=exclude_defaults, exclude_none=exclude_none,
+        )
+
+    def model_copy(self, *, update: Optional[Mapping[str, Any]] = None, deep: bool = False) -> Self:
+        """A copy, with some fields changed; `deep` copies what it holds as well."""
+        import copy
+
+        twin = copy.deepcopy(self) if deep else copy.copy(self)
+        twin.__dict__.update(update or {})
+        return twin
+
+    @classmethod
+    def model_construct(cls, _fields_set: Any = None, **values: Any) -> Self:
+        """An object of exactly these fields."""
+        return cls(**values)
+
+    @classmethod
+    def model_validate(cls, obj: Any) -> Self:
+        """An object of this class from parsed JSON, converted as an answer is."""
+        import copy
+
+        built: Self = decode(cls, copy.deepcopy(dump(obj)))
+        return built
+
+    @classmethod
+    def model_validate_json(cls, json_data: Union[str, bytes]) -> Self:
+        built: Self = decode(cls, json.loads(json_data))
+        return built
+
+    construct = model_construct
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{k}={v!r}" for k, v in self.__dict__.items())
+        return f"{type(self).__name__}({inside})"
+
+    def __eq__(self, other: Any) -> bool:
+        return type(self) is type(other) and bool(self.__dict__ == other.__dict__)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __copy__(self) -> Self:
+        twin: Self = restore_model(type(self), self.__dict__, self._request_id)
+        return twin
+
+    def __reduce__(self) -> Any:
+        return restore_model, (type(self), self.__dict__, self._request_id)
+
+
+def restore_model(cls: Any, fields: Dict[str, Any], request_id: Optional[str]) -> Any:
+    restored = object.__new__(cls)
+    restored.__dict__.update(fields)
+    restored._id_of_request = request_id
+    return restored
+
+
+def dump(value: Any, **options: Any) -> Any:
+    """`value` with every BaseModel in it turned into a dictionary."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(**options) if options else value.to_dict()
+    if isinstance(value, list):
+        return [dump(item, **options) for item in value]
+    if isinstance(value, dict):
+        return {key: dump(item, **options) for key, item in value.items()}
+    return value
+
+
+# ---- 5.2 Decoding: from parsed JSON to objects ----
+#
+# Decoding adopts the dictionaries that `json` made and replaces, in place, the values whose
+# declared type holds a class.  Which keys those are is computed once per class, on first use:
+# resolving the annotations of all classes at import would cost more than the import itself.
+
+Converter = Callable[[Any], Any]
+fields_cache: Dict[Any, Dict[str, str]] = {}
+plans: Dict[Any, List[Tuple[str, Converter]]] = {}
+
+
+def fields_of(cls: Any) -> Dict[str, str]:
+    """Declared field names with their annotations as written, base classes first."""
+    if cls not in fields_cache:
+        found: Dict[str, str] = {}
+        for base in reversed(cls.__mro__):
+            if base is not BaseModel and issubclass(base, BaseModel):
+                found.update(own_annotations(base))
+        fields_cache[cls] = {k: v for k, v in found.items() if k[0] != "_"}
+    return fields_cache[cls]
+
+
+def own_annotations(cls: Any) -> Dict[str, str]:
+    if sys.version_info >= (3, 14):  # computed on demand there
+        return dict(cls.__annotations__)
+    return dict(cls.__dict__.get("__annotations__", {}))
+
+
+def resolve(annotation: Any, cls: Any) -> Any:
+    """The type that an annotation of `cls` means; Any if it cannot be told."""
+    if not isinstance(annotation, str):
+        return annotation
+    space = globals()
+    if cls.__module__ != __name__:
+        space = getattr(sys.modules.get(cls.__module__), "__dict__", space)
+    try:
+        return eval(annotation, space)
+    except Exception:
+        return Any  # a user's class may be annotated with what exists for checkers only
+
+
+# Types that need no conversion; an annotation made of these alone is never evaluated.
+scalars = re.compile(
+    r"(?:\b(?:str|int|float|bool|Any|Optional|List|Dict|Union|None|object)\b|[\[\], ])+\Z"
+)
+
+
+def plan_of(cls: Any) -> List[Tuple[str, Converter]]:
+    """The fields of `cls` that need converting."""
+    plan = []
+    for name, annotation in fields_of(cls).items():
+        if isinstance(annotation, str) and (
+            scalars.match(annotation) or annotation.startswith("Literal[")
+        ):
+            continue
+        convert = converter(resolve(annotation, cls))
+        if convert is not None:
+            plan.append((name[:-1] if name[-1] == "_" else name, convert))
+    plans[cls] = plan
+    return plan
+
+
+def decode_object(cls: Any, data: Dict[str, Any]) -> Any:
+    try:
+        plan = plans[cls]
+    except KeyError:
+        plan = plan_of(cls)
+    for key, convert in plan:
+        value = data.get(key)
+        if value is not None:
+            data[key] = convert(value)
+    made = object.__new__(cls)
+    made.__dict__ = data
+    return made
+
+
+def converter(kind: Any) -> Optional[Converter]:
+    """The function that turns parsed JSON into `kind`, or None if it is that already."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return lambda value: decode_object(kind, value) if value.__class__ is dict else value
+    origin: Any = getattr(kind, "__origin__", None)
+    args: Any = getattr(kind, "__args__", ())
+    if origin is Union:
+        return union_converter(args)
+    if origin in (list, List):
+        convert_item = converter(args[0])
+        return None if convert_item is None else lambda value: convert_list(convert_item, value)
+    if origin in (dict, Dict):
+        convert_value = converter(args[1])
+        return None if convert_value is None else lambda value: convert_dict(convert_value, value)
+    return None
+
+
+def convert_list(convert: Converter, value: Any) -> Any:
+    if value.__class__ is list:
+        for i, item in enumerate(value):
+            value[i] = convert(item)
+    return value
+
+
+def convert_dict(convert: Converter, value: Any) -> Any:
+    if value.__class__ is dict:
+        for key in value:
+            value[key] = convert(value[key])
+    return value
+
+
+def union_converter(members: Sequence[Any]) -> Optional[Converter]:
+    models = [m for m in members if isinstance(m, type) and issubclass(m, BaseModel)]
+    others = [
+        convert for convert in map(converter, (m for m in members if m not in models)) if convert
+    ]
+    if not models and not others:
+        return None
+    by_type = types_of(models)
+
+    def convert(value: Any) -> Any:
+        if value.__class__ is dict and models:
+            name = value.get("type")
+            cls = by_type.get(name) if name.__class__ is str else None
+            return decode_object(cls or best_variant(models, value), value)
+        for other in others:
+            value = other(value)
+        return value
+
+    return convert
+
+
+def types_of(models: Sequence[Any]) -> Dict[str, Any]:
+    """{value of `type`: class} for those values that belong to one class only."""
+    found: Dict[str, Any] = {}
+    for model in models:
+        for value in literals_of(model).get("type", ()):
+            found[value] = None if value in found else model
+    return {value: model for value, model in found.items() if model is not None}
+
+
+def literals_of(cls: Any) -> Dict[str, Any]:
+    """{field: the values it may have} for the fields that are a Literal."""
+    found = {}
+    for name, annotation in fields_of(cls).items():
+        if "Literal[" in str(annotation):
+            kind = resolve(annotation, cls)
+            args = getattr(kind, "__args__", ())
+            if getattr(kind, "__origin__", None) is Union:  # Optional[Literal[...]]
+                args = [v for a in args for v in getattr(a, "__args__", ())]
+            found[name] = tuple(args)
+    return found
+
+
+discriminators = ("type", "object", "role", "event")
+
+
+def best_variant(models: Sequence[Any], value: Dict[str, Any]) -> Any:
+    """The member of a union that `value` is; BaseModel if the API has grown one we do not know."""
+    fitting = []
+    for model in models:
+        literals = literals_of(model)
+        if all(value.get(d) in literals[d] for d in discriminators if d in literals and d in value):
+            fitting.append(model)
+    if not fitting:
+        return BaseModel
+    return max(fitting, key=lambda model: sum(name in value for name in fields_of(model)))
+
+
+def decode(kind: Any, value: Any) -> Any:
+    """Parsed JSON as `kind`; data that the type does not foresee is left as it is."""
+    convert = converter(kind)
+    return value if convert is None else convert(value)
+
+
+# ---- 5.3 Pages ----
+
+
+class PageInfo:
+    """What the next page differs in: query parameters, or a whole URL."""
+
+    def __init__(
+        self, *, params: Optional[Dict[str, Any]] = None, url: Optional[str] = None
+    ) -> None:
+        self.params, self.url = params, url
+
+    def __repr__(self) -> str:
+        return (
+            f"PageInfo(params={self.params!r})"
+            if self.url is None
+            else f"PageInfo(url={self.url!r})"
+        )
+
+
+class BasePage(BaseModel, Generic[T]):
+    """One page of a list: `data` holds its items, in the order of the server."""
+
+    __slots__ = ("_client", "_call")
+    if TYPE_CHECKING:
+        _client: ClassVar[Any]  # ClassVar, because a dataclass field it is not
+        _call: ClassVar[Call]
+    data: List[T]
+    object: Optional[str] = None
+
+    def next_page_info(self) -> Optional[PageInfo]:
+        """What to ask for to get the next page, or None if this is the last one."""
+        return None
+
+    def has_next_page(self) -> bool:
+        return self.next_page_info() is not None
+
+    def _next_call(self) -> Call:
+        info = self.next_page_info()
+        if info is None:
+            raise RuntimeError("there is no next page: ask has_next_page() first")
+        return self._call.for_page(info)
+
+
+class SyncPageMethods(BasePage[T]):
+    """What a page of the sync client can do; iterating it goes on over the pages that follow."""
+
+    def get_next_page(self) -> Self:
+        """Fetch the page after this one; raises RuntimeError if there is none."""
+        page: Self = self._client._perform(self._next_call())
+        return page
+
+    def iter_pages(self) -> Iterator[Self]:
+        page = self
+        while True:
+            yield page
+            if not page.has_next_page():
+                return
+            page = page.get_next_page()
+
+    def __iter__(self) -> Iterator[T]:
+        for page in self.iter_pages():
+            yield from page.data or ()
+
+
+class AsyncPageMethods(BasePage[T]):
+    """The same for the async client."""
+
+    async def get_next_page(self) -> Self:
+        """Fetch the page after this one; raises RuntimeError if there is none."""
+        page: Self = await self._client._perform_async(self._next_call())
+        return page
+
+    async def iter_pages(self) -> AsyncIterator[Self]:
+        page = self
+        while True:
+            yield page
+            if not page.has_next_page():
+                return
+            page = await page.get_next_page()
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        async for page in self.iter_pages():
+            for item in page.data or ():
+                yield item
+
+
+def after_last_item(page: Any) -> Optional[PageInfo]:
+    """`after` is the id of the last item, as long as the server does not say that was all."""
+    last = page.data[-1] if page.data else None
+    last_id = last.get("id") if isinstance(last, dict) else getattr(last, "id", None)
+    if page.has_more is False or not last_id:
+        return None
+    return PageInfo(params={"after": last_id})
+
+
+class SyncPage(SyncPageMethods[T]):
+    """A list that the API always sends whole."""
+
+
+class AsyncPage(AsyncPageMethods[T]):
+    """A list that the API always sends whole."""
+
+
+class SyncCursorPage(SyncPageMethods[T]):
+    """A page whose successor starts after its last item."""
+
+    has_more: Optional[bool] = None
+    first_id: Optional[str] = None
+    last_id: Optional[str] = None
+
+    def next_page_info(self) -> Optional[PageInfo]:
+        return after_last_item(self)
+
+
+class AsyncCursorPage(AsyncPageMethods[T]):
+    """A page whose successor starts after its last item."""
+
+    has_more: Optional[bool] = None
+    first_id: Optional[str] = None
+    last_id: Optional[str] = None
+
+    def next_page_info(self) -> Optional[PageInfo]:
+        return after_last_item(self)
+
+
+ASYNC_PAGES: Dict[Any, Any] = {SyncPage: AsyncPage, SyncCursorPage: AsyncCursorPage}
+
+PageT = TypeVar("PageT")
+
+
+class AsyncPaginator(Generic[T, PageT]):
+    """What an async list method returns: `await` it for a page, or iterate over the items."""
+
+    def __init__(self, fetch: Callable[[], Any]) -> None:
+        self._fetch = fetch
+
+    def __await__(self) -> Generator[Any, None, PageT]:
+        coroutine: Coroutine[Any, Any, PageT] = self._fetch()
+        return coroutine.__await__()
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        page: Any = await self
+        async for item in page:
+            yield item
+
+
+# ---- 5.4 Streams ----
+
+# Event types after which a stream has nothing more to say.
+TERMINAL_EVENTS = frozenset((
+    "response.completed", "response.failed", "response.incomplete", "error", "speech.audio.done",
+    "transcript.text.done", "image_generation.completed", "image_edit.completed",
+))
+
+
+class StreamReader:
+    """Reads events a batch at a time: one network read, and all the events it completes."""
+
+    def __init__(
+        self, response: HTTPResponse, cast_to: Any, secrets: Sequence[str] = ()
+    ) -> None:
+        self.response, self.convert, self.secrets = response, converter(cast_to), secrets
+        self.decoder = JSONEventDecoder()
+        self.count = 0
+        self.bytes = 0
+        self.recent: List[Any] = []
+        self.completed = False
+
+    def batch(self) -> Tuple[List[Any], Any]:
+        """(events, None); (events, True) at the end; (events, the error to raise after them)."""
+        response = self.response
+        reader = response._connection.reader if response._connection else None
+        if reader is not None:
+            # The limit on reading holds from event to event: comments that a proxy sends to keep
+            # the connection alive do not count.
+            limit = reader.request.timeout.read
+            reader.idle_deadline = None if limit is None else clock() + limit
+        while True:
+            try:
+                chunk = response._read_some(65536)
+            except APIError as err:
+                err.message += f" (in a stream, after {self.count} events and {self.bytes} bytes)"
+                err.args = (err.message,)
+                return [], err
+            except OpenAIError as err:
+                return [], err
+            if not chunk:
+                self.completed = (
+                    self.completed or self.decoder.ends_with_done() or self.seems_complete()
+                )
+                return [], True
+            self.bytes += len(chunk)
+            events = self.decoder.feed(chunk)
+            if events:
+                items, end = self.build(events)
+                self.count += len(items)
+                self.recent = (self.recent + items)[-8:] if len(items) < 8 else items[-8:]
+                if end is not None:
+                    self.finish(end)
+                return items, end
+
+    def build(self, events: List[Tuple[str, Any]]) -> Tuple[List[Any], Any]:
+        items: List[Any] = []
+        convert = self.convert
+        for name, value in events:
+            if value.__class__ is dict:
+                if value.get("error"):
+                    return items, self.error_in(value["error"])
+                if name[:7] == "thread.":
+                    value = {"event": name, "data": value}
+            elif value is JSONEventDecoder.DONE:
+                self.completed = True
+                return items, True
+            elif isinstance(value, ValueError):
+                position = f"event {self.count + len(items) + 1} of the stream is no JSON: {value}"
+                return items, APIResponseValidationError(self.response, None, message=position)
+            items.append(value if convert is None else convert(value))
+        return items, None
+
+    def error_in(self, error: Any) -> APIError:
+        message = error.get("message") if isinstance(error, dict) else error
+        message = (
+            message
+            if isinstance(message, str) and message
+            else "An error occurred during streaming"
+        )
+        for secret in self.secrets:
+            message = message.replace(secret, "<redacted>") if len(secret) > 7 else message
+        return APIError(message, self.response.request, body=error)
+
+    def finish(self, end: Any) -> None:
+        """Let the connection be reused if the body ends here, as it should; else hang up."""
+        connection = self.response._connection
+        if end is True and connection is not None and connection.reader is not None:
+            connection.reader.idle_deadline = clock() + 0.02
+            try:
+                self.response._read_some()
+            except APIError:
+                pass  # nothing was lost: `[DONE]` had come, and the connection is closed now
+        self.response.close()
+
+    def seems_complete(self) -> bool:
+        for item in self.recent:
+            if getattr(item, "type", None) in TERMINAL_EVENTS:
+                return True
+            if any(getattr(c, "finish_reason", None) for c in getattr(item, "choices", None) or ()):
+                return True
+        return False
+
+
+class Stream(Generic[T]):
+    """The events of a streaming response, as they come.  `with` or close() hangs up early.
+
+    `completed` is True once the server has marked the end: by `[DONE]`, a terminal event or a
+    finish reason.  A stream that ends without any of these may have been cut by a proxy.
+    """
+
+    response: HTTPResponse
+
+    def __init__(
+        self, *, cast_to: Any, response: HTTPResponse, client: Any = None, options: Any = None
+    ) -> None:
+        self.response = response
+        self._reader = StreamReader(response, cast_to, client._secrets() if client else ())
+        self._items = self._iterate()
+
+    def _iterate(self) -> Iterator[T]:
+        end = None
+        try:
+            while end is None:
+                items, end = self._reader.batch()
+                yield from items
+            if end is not True:
+                raise end
+        finally:
+            self.response.close()
+
+    @property
+    def completed(self) -> bool:
+        return self._reader.completed
+
+    def __iter__(self) -> Iterator[T]:
+        return self._items
+
+    def __next__(self) -> T:
+        return next(self._items)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the connection; iteration is over."""
+        self.response.close()
+
+
+class AsyncStream(Generic[T]):
+    """The same for the async client: `async for`, `async with`, `await stream.close()`."""
+
+    response: HTTPResponse
+
+    def __init__(
+        self, *, cast_to: Any, response: HTTPResponse, client: Any = None, options: Any = None
+    ) -> None:
+        self.response = response
+        self._client = client
+        self._reader = StreamReader(response, cast_to, client._secrets() if client else ())
+        self._items: List[Any] = []  # last first
+        self._end: Any = None
+
+    def _fill(self) -> None:
+        items, self._end = self._reader.batch()
+        items.reverse()
+        self._items = items
+
+    @property
+    def completed(self) -> bool:
+        return self._reader.completed
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._items:
+            if self._end is not None or self.response.is_closed and not self._items:
+                end, self._end = self._end, True
+                self.response.close()
+                if end is None or end is True:
+                    raise StopAsyncIteration
+                raise end
+            await self._client._in_worker(self._fill, self.response)
+        item: T = self._items.pop()
+        return item
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Release the connection; iteration is over."""
+        self._items, self._end = [], True
+        self.response.close()
+
+    aclose = close
+
+
+# ---- 5.5 Binary results ----
+
+
+class HttpxBinaryResponseContent:
+    """A file as the API sends it.  A large one stays on the wire until it is read.
+
+    `write_to_file` and `iter_bytes` need constant memory; `read`, `content` and `text` hold it all.
+    The `a...` methods are for the async client.
+    """
+
+    def __init__(self, response: HTTPResponse, client: Any = None) -> None:
+        self.response, self._client = response, client
+
+    @property
+    def content(self) -> bytes:
+        return self.response.content
+
+    @property
+    def text(self) -> str:
+        return self.response.text
+
+    @property
+    def encoding(self) -> Optional[str]:
+        return self.response.encoding
+
+    def json(self) -> Any:
+        return self.response.json()
+
+    def read(self) -> bytes:
+        return self.response.read()
+
+    def iter_bytes(self, chunk_size: Optional[int] = None) -> Iterator[bytes]:
+        return self.response.iter_bytes(chunk_size)
+
+    def iter_raw(self, chunk_size: Optional[int] = None) -> Iterator[bytes]:
+        return self.response.iter_raw(chunk_size)
+
+    def iter_text(self, chunk_size: Optional[int] = None) -> Iterator[str]:
+        return self.response.iter_text(chunk_size)
+
+    def iter_lines(self) -> Iterator[str]:
+        return self.response.iter_lines()
+
+    def write_to_file(self, file: Union[str, os.PathLike[str]]) -> None:
+        """Write to a path.  Raises APIConnectionError if the download is cut."""
+        with open(file, "wb") as target:
+            self.response.write_to(target)
+
+    def stream_to_file(
+        self, file: Union[str, os.PathLike[str]], *, chunk_size: Optional[int] = None
+    ) -> None:
+        """The same; the official package keeps both names."""
+        self.write_to_file(file)
+
+    def close(self) -> None:
+        self.response.close()
+
+    async def aread(self) -> bytes:
+        return await self._apart(self.response.read)
+
+    async def aiter_bytes(self, chunk_size: Optional[int] = None) -> AsyncIterator[bytes]:
+        async for data in iterate_apart(self._client, self.response, self.iter_bytes(chunk_size)):
+            yield data
+
+    aiter_raw = aiter_bytes
+
+    async def aiter_text(self, chunk_size: Optional[int] = None) -> AsyncIterator[str]:
+        async for text in iterate_apart(self._client, self.response, self.iter_text(chunk_size)):
+            yield text
+
+    async def aiter_lines(self) -> AsyncIterator[str]:
+        async for line in iterate_apart(self._client, self.response, self.iter_lines()):
+            yield line
+
+    async def astream_to_file(
+        self, file: Union[str, os.PathLike[str]], *, chunk_size: Optional[int] = None
+    ) -> None:
+        await self._apart(lambda: self.write_to_file(file))
+
+    async def aclose(self) -> None:
+        self.response.close()
+
+    async def _apart(self, work: Callable[[], T]) -> T:
+        done: T = await self._client._in_worker(work, self.response)
+        return done
+
+    def __repr__(self) -> str:
+        return f"<HttpxBinaryResponseContent {self.response!r}>"
+
+
+async def iterate_apart(
+    client: Any, response: HTTPResponse, items: Iterator[T]
+) -> AsyncIterator[T]:
+    """Iterate in a worker thread, an item per hop."""
+    end: Any = omit
+    while True:
+        item: Any = await client._in_worker(lambda: next(items, end), response)
+        if item is end:
+            return
+        yield item
+
+
+# ---- 5.6 Raw and streaming views of a response ----
+
+
+class BaseAPIResponse(Generic[R]):
+    """An answer with its headers: what `.with_raw_response` and `.with_streaming_response` give."""
+
+    def __init__(self, http_response: HTTPResponse, call: Call, client: Any) -> None:
+        self.http_response, self._call, self._client = http_response, call, client
+        self._parsed: Dict[Any, Any] = {}
+
+    @property
+    def headers(self) -> Headers:
+        return self.http_response.headers
+
+    @property
+    def status_code(self) -> int:
+        return self.http_response.status_code
+
+    @property
+    def request_id(self) -> Optional[str]:
+        return self.headers.get("x-request-id")
+
+    @property
+    def retries_taken(self) -> int:
+        return self.http_response.retries_taken
+
+    @property
+    def http_request(self) -> HTTPRequest:
+        assert self.http_response.request is not None
+        return self.http_response.request
+
+    @property
+    def http_version(self) -> str:
+        return self.http_response.http_version
+
+    @property
+    def url(self) -> str:
+        return self.http_response.url
+
+    @property
+    def method(self) -> str:
+        return self.http_request.method
+
+    @property
+    def elapsed(self) -> timedelta:
+        return self.http_response.elapsed
+
+    @property
+    def is_closed(self) -> bool:
+        return self.http_response.is_closed
+
+    def _parse(self, to: Any) -> Any:
+        if to not in self._parsed:
+            call = self._call if to is None else self._call.casting(to)
+            self._parsed[to] = self._client._parse(self.http_response, call)
+        return self._parsed[to]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} [{self.status_code}] {self.http_request!r}>"
+
+
+class LegacyAPIResponse(BaseAPIResponse[R]):
+    """What `.with_raw_response` returns: the body is there, `parse()` decodes it."""
+
+    @property
+    def content(self) -> bytes:
+        return self.http_response.content
+
+    @property
+    def text(self) -> str:
+        return self.http_response.text
+
+    def json(self) -> Any:
+        return self.http_response.json()
+
+    @overload
+    def parse(self) -> R: ...
+
+    @overload
+    def parse(self, *, to: Type[T]) -> T: ...
+
+    def parse(self, *, to: Any = None) -> Any:
+        """The typed result; `to` is another class to decode into."""
+        return self._parse(to)
+
+
+class APIResponse(BaseAPIResponse[R]):
+    """What `.with_streaming_response` gives inside its `with`: nothing is read before you ask."""
+
+    def read(self) -> bytes:
+        return self.http_response.read()
+
+    def text(self) -> str:
+        return self.http_response.text
+
+    def json(self) -> Any:
+        return self.http_response.json()
+
+    def iter_bytes(self, chunk_size: Optional[int] = None) -> Iterator[bytes]:
+        return self.http_response.iter_bytes(chunk_size)
+
+    def iter_text(self, chunk_size: Optional[int] = None) -> Iterator[str]:
+        return self.http_response.iter_text(chunk_size)
+
+    def iter_lines(self) -> Iterator[str]:
+        return self.http_response.iter_lines()
+
+    @overload
+    def parse(self) -> R: ...
+    @overload
+    def parse(self, *, to: Type[T]) -> T: ...
+    def parse(self, *, to: Any = None) -> Any:
+        """The typed result; `to` is another class to decode into."""
+        return self._parse(to)
+
+    def stream_to_file(
+        self, file: Union[str, os.PathLike[str]], *, chunk_size: Optional[int] = None
+    ) -> None:
+        """Write the body to a path in constant memory."""
+        HttpxBinaryResponseContent(self.http_response).write_to_file(file)
+
+    def close(self) -> None:
+        self.http_response.close()
+
+
+class AsyncAPIResponse(BaseAPIResponse[R]):
+    """The same for the async client: what may wait for the network is a coroutine."""
+
+    async def read(self) -> bytes:
+        return await self._apart(self.http_response.read)
+
+    async def text(self) -> str:
+        await self.read()
+        return self.http_response.text
+
+    async def json(self) -> Any:
+        await self.read()
+        return self.http_response.json()
+
+    async def iter_bytes(self, chunk_size: Optional[int] = None) -> AsyncIterator[bytes]:
+        async for data in iterate_apart(
+            self._client, self.http_response, self.http_response.iter_bytes(chunk_size)
+        ):
+            yield data
+
+    async def iter_text(self, chunk_size: Optional[int] = None) -> AsyncIterator[str]:
+        async for text in iterate_apart(
+            self._client, self.http_response, self.http_response.iter_text(chunk_size)
+        ):
+            yield text
+
+    async def iter_lines(self) -> AsyncIterator[str]:
+        async for line in iterate_apart(
+            self._client, self.http_response, self.http_response.iter_lines()
+        ):
+            yield line
+
+    @overload
+    async def parse(self) -> R: ...
+
+    @overload
+    async def parse(self, *, to: Type[T]) -> T: ...
+
+    async def parse(self, *, to: Any = None) -> Any:
+        """The typed result; `to` is another class to decode into."""
+        if not self._call.event_wanted():
+            await self.read()
+        return self._parse(to)
+
+    async def stream_to_file(
+        self, file: Union[str, os.PathLike[str]], *, chunk_size: Optional[int] = None
+    ) -> None:
+        """Write the body to a path in constant memory."""
+        await self._apart(
+            lambda: HttpxBinaryResponseContent(self.http_response).write_to_file(file)
+        )
+
+    async def close(self) -> None:
+        self.http_response.close()
+
+    async def _apart(self, work: Callable[[], T]) -> T:
+        done: T = await self._client._in_worker(work, self.http_response)
+        return done
+
+
+class ResponseContextManager(Generic[T]):
+    """`with` sends the request and gives the response; leaving it closes the response."""
+
+    def __init__(self, send: Callable[[], Any]) -> None:
+        self._send = send
+        self._response: Any = None
+
+    def __enter__(self) -> T:
+        self._response = self._send()
+        response: T = self._response
+        return response
+
+    def __exit__(self, *exc: object) -> None:
+        self._response.close()
+
+
+class AsyncResponseContextManager(Generic[T]):
+    """`async with` sends the request and gives the response; leaving it closes the response."""
+
+    def __init__(self, send: Callable[[], Any]) -> None:
+        self._send = send
+        self._response: Any = None
+
+    async def __aenter__(self) -> T:
+        self._response = await self._send()
+        response: T = self._response
+        return response
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._response.close()
+
+
+########################################################################
+## 6. Endpoints: from a method signature to a request
+########################################################################
+
+# ---- 6.1 One call ----
+
+
+class Call:
+    """Everything one call needs, gathered before anything is sent.
+
+    `form` is None for a JSON body, otherwise the files of a multipart body as (name, file) pairs.
+    `cast` names or is the type of the result, `event` that of a stream's events.
+    """
+
+    __slots__ = (
+        "method",
+        "path",
+        "query",
+        "body",
+        "form",
+        "content",
+        "headers",
+        "timeout",
+        "max_retries",
+        "cast",
+        "event",
+        "stream",
+        "stream_cls",
+        "view",
+        "finish",
+        "item",
+        "admin",
+        "template",
+    )
+
+    def __init__(self, method: str, path: str) -> None:
+        self.method, self.path = method, path
+        self.query: Dict[str, Any] = {}
+        self.body: Any = omit
+        self.form: Optional[List[Tuple[str, Any]]] = None
+        self.content: Any = None
+        self.headers: Mapping[str, Any] = {}
+        self.timeout: Any = omit
+        self.max_retries: Any = omit
+        self.cast: Any = None
+        self.event: Any = None
+        self.stream = False
+        self.stream_cls: Any = None
+        self.view = ""  # "", "raw" or "streamed"
+        self.finish: Any = None  # what changes the parsed JSON before it is decoded
+        self.item: Any = None  # the type of a page's items, where `cast` does not tell
+        self.admin = False
+        self.template = path
+
+    def copy(self) -> Call:
+        twin = Call.__new__(Call)
+        for name in self.__slots__:
+            setattr(twin, name, getattr(self, name))
+        return twin
+
+    def for_page(self, info: PageInfo) -> Call:
+        twin = self.copy()
+        if info.url is not None:
+            twin.path, twin.query = info.url, {}
+        else:
+            twin.query = dict(self.query, **(info.params or {}))
+        twin.view = ""
+        return twin
+
+    def casting(self, to: Any) -> Call:
+        twin = self.copy()
+        twin.cast, twin.event, twin.stream, twin.finish = to, None, False, None
+        if getattr(to, "__origin__", None) in (Stream, AsyncStream) or to in (Stream, AsyncStream):
+            twin.stream, twin.stream_cls = True, to
+        return twin
+
+    def event_wanted(self) -> bool:
+        return self.stream
+
+
+# ---- 6.2 Resources and their views ----
+
+
+class Raw(Generic[C]):
+    """Marks a resource seen through `.with_raw_response`: `Models[Raw[OpenAI]]`."""
+
+
+class Streamed(Generic[C]):
+    """Marks a resource seen through `.with_streaming_response`."""
+
+
+class Resource(Generic[C]):
+    """A group of endpoints, bound to a client: `client.models`."""
+
+    def __init__(self, client: Any, view: str = "") -> None:
+        self._client, self._view = client, view
+
+    if not TYPE_CHECKING:  # shown to a checker, it would legalise every typo
+
+        def __getattr__(self, name):
+            return make_group(self, name)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._client!r}>"
+
+
+def make_group(owner: Any, name: str) -> Any:
+    """The resource, or the view, that `owner` declares as `name: SomeResource[...]`."""
+    for cls in type(owner).__mro__:
+        declared = own_annotations(cls).get(name) if name[0] != "_" else None
+        if declared:
+            group, _, rest = declared.partition("[")
+            if name == "with_raw_response":
+                view = "raw"
+            elif name == "with_streaming_response":
+                view = "streamed"
+            else:
+                view = owner._view
+            return globals()[group](owner._client, view)
+    raise AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}")
+
+
+# ---- 6.3 Endpoints ----
+
+if TYPE_CHECKING:
+
+    class Options(TypedDict, total=False):
+        """What every endpoint takes besides its own parameters."""
+
+        extra_headers: Optional[Mapping[str, Any]]
+        extra_query: Optional[Mapping[str, Any]]
+        extra_body: Optional[Mapping[str, Any]]
+        timeout: Union[float, Timeout, None]
+
+    class RequestOptions(TypedDict, total=False):
+        """The `options` of client.get, post and their like."""
+
+        headers: Mapping[str, Any]
+        params: Mapping[str, Any]
+        extra_json: Mapping[str, Any]
+        timeout: Union[float, Timeout, None]
+        max_retries: int
+        idempotency_key: str
+
+    FileContent = Union[IO[bytes], bytes, "os.PathLike[str]"]
+    FileTypes = Union[
+        FileContent,
+        Tuple[Optional[str], FileContent],
+        Tuple[Optional[str], FileContent, Optional[str]],
+        Tuple[Optional[str], FileContent, Optional[str], Mapping[str, str]],
+    ]
+
+    class Endpoint(Generic[P, R]):
+        """A plain method, a coroutine method or a view of one, by the type of the client."""
+
+        @overload
+        def __get__(self, api: Resource[OpenAI], owner: Any = ...) -> Callable[P, R]: ...
+
+        @overload
+        def __get__(
+            self: Endpoint[P, SyncCursorPage[T]], api: Resource[AsyncOpenAI], owner: Any = ...
+        ) -> Callable[P, AsyncPaginator[T, AsyncCursorPage[T]]]: ...
+
+        @overload
+        def __get__(
+            self: Endpoint[P, SyncPage[T]], api: Resource[AsyncOpenAI], owner: Any = ...
+        ) -> Callable[P, AsyncPaginator[T, AsyncPage[T]]]: ...
+
+        @overload
+        def __get__(
+            self, api: Resource[AsyncOpenAI], owner: Any = ...
+        ) -> Callable[P, Coroutine[Any, Any, R]]: ...
+
+        @overload
+        def __get__(
+            self, api: Resource[Raw[OpenAI]], owner: Any = ...
+        ) -> Callable[P, LegacyAPIResponse[R]]: ...
+
+        @overload
+        def __get__(
+            self: Endpoint[P, SyncCursorPage[T]], api: Resource[Raw[AsyncOpenAI]], owner: Any = ...
+        ) -> Callable[P, Coroutine[Any, Any, LegacyAPIResponse[AsyncCursorPage[T]]]]: ...
+
+        @overload
+        def __get__(
+            self: Endpoint[P, SyncPage[T]], api: Resource[Raw[AsyncOpenAI]], owner: Any = ...
+        ) -> Callable[P, Coroutine[Any, Any, LegacyAPIResponse[AsyncPage[T]]]]: ...
+
+        @overload
+        def __get__(
+            self, api: Resource[Raw[AsyncOpenAI]], owner: Any = ...
+        ) -> Callable[P, Coroutine[Any, Any, LegacyAPIResponse[R]]]: ...
+
+        @overload
+        def __get__(
+            self, api: Resource[Streamed[OpenAI]], owner: Any = ...
+        ) -> Callable[P, ResponseContextManager[APIResponse[R]]]: ...
+
+        @overload
+        def __get__(
+            self: Endpoint[P, SyncCursorPage[T]],
+            api: Resource[Streamed[AsyncOpenAI]],
+            owner: Any = ...,
+        ) -> Callable[P, AsyncResponseContextManager[AsyncAPIResponse[AsyncCursorPage[T]]]]: ...
+
+        @overload
+        def __get__(
+            self: Endpoint[P, SyncPage[T]], api: Resource[Streamed[AsyncOpenAI]], owner: Any = ...
+        ) -> Callable[P, AsyncResponseContextManager[AsyncAPIResponse[AsyncPage[T]]]]: ...
+
+        @overload
+        def __get__(
+            self, api: Resource[Streamed[AsyncOpenAI]], owner: Any = ...
+        ) -> Callable[P, AsyncResponseContextManager[AsyncAPIResponse[R]]]: ...
+
+        def __get__(self, api: Any, owner: Any = ...) -> Any: ...
+
+    Overloaded = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+    class Verb:
+        """The decorators GET, POST and DELETE.  `event` is for endpoints that can stream."""
+
+        @overload
+        def __call__(
+            self,
+            path: str,
+            *,
+            event: str,
+            form: Sequence[str] = ...,
+            headers: Mapping[str, str] = ...,
+        ) -> Overloaded: ...
+
+        @overload
+        def __call__(
+            self,
+            path: str,
+            *,
+            form: Sequence[str] = ...,
+            headers: Mapping[str, str] = ...,
+            deprecated: str = ...,
+            before: Any = ...,
+            after: Any = ...,
+        ) -> Callable[[Callable[Concatenate[Any, P], R]], Endpoint[P, R]]: ...
+
+        def __call__(self, path: str, **details: Any) -> Any: ...
+
+    GET = POST = DELETE = Verb()
+
+else:
+    class Options(TypedDict, total=False):
+        extra_headers: Any
+        extra_query: Any
+        extra_body: Any
+        timeout: Any
+
+    class Endpoint:
+        """A verb, a path, and a stub whose signature is the schema.
+
+        - form: names of the parameters that are files, which makes the body multipart
+        - headers: sent with every request of this endpoint
+        - event: name of the type of a stream's events
+        - deprecated: what to use instead
+        - before(given), after(parsed JSON, given): change what is sent, or what came back
+        """
+
+        def __init__(
+            self,
+            verb,
+            path,
+            stub,
+            form=None,
+            headers=(),
+            event=None,
+            deprecated=None,
+            before=None,
+            after=None,
+        ):
+            self.verb, self.path, self.stub, self.form = verb, path, stub, form
+            self.headers, self.event, self.deprecated = headers, event, deprecated
+            self.before, self.after = before, after
+            self.method = None
+
+        def __get__(self, api, owner=None):
+            if api is None:
+                return self
+            return MethodType(self.method or self.make_method(), api)
+
+        def make_method(self):
+            """Read the signature, on first use, and make a function that looks like the stub."""
+            code = self.stub.__code__
+            count = code.co_argcount + code.co_kwonlyargcount
+            self.positional = code.co_varnames[1 : code.co_argcount]
+            names = code.co_varnames[1:count]
+            defaults = dict(self.stub.__kwdefaults__ or {})
+            optional = self.stub.__defaults__ or ()
+            defaults.update(zip(self.positional[len(self.positional) - len(optional) :], optional))
+            required = [name for name in names if name not in defaults]
+            names = list(names)
+            options = self.stub.__annotations__[code.co_varnames[count]]  # "Unpack[SomeParams]"
+            for cls in reversed(globals()[options[7:-1]].__mro__):
+                for name, kind in (
+                    own_annotations(cls).items() if cls.__module__ == __name__ else ()
+                ):
+                    if name not in OPTION_NAMES and name not in names:
+                        names.append(name)
+                        required += [name] if kind.startswith("Required[") else []
+            self.names, self.required = tuple(names), tuple(required)
+            self.accepted = frozenset(names).union(OPTION_NAMES)
+            self.pieces = re.split(r"\{(\w+)\}", self.path)  # literal, name, literal, name, ...
+            result = self.stub.__annotations__["return"]
+            self.page, _, item = result.partition("[") if "Page[" in result else (result, "", "")
+            self.item = item[:-1] or None
+
+            def method(api, *args, **kwargs):
+                return api._client._call(self.prepare(api, args, kwargs))
+
+            method.__name__, method.__doc__ = self.stub.__name__, self.stub.__doc__
+            method.__qualname__ = self.stub.__qualname__
+            method.__wrapped__ = self.stub  # for help(), inspect.signature and editors
+            self.method = method
+            return method
+
+        def bind(self, args, kwargs):
+            """The arguments by name, or the TypeError that Python would raise."""
+            if args:
+                if len(args) > len(self.positional):
+                    limit = len(self.positional) + 1
+                    raise TypeError(
+                        f"{self.stub.__qualname__}() takes {limit} positional arguments but "
+                        f"{len(args) + 1} were given; name them"
+                    )
+                kwargs = dict(kwargs)
+                for name, value in zip(self.positional, args):
+                    if name in kwargs:
+                        raise TypeError(
+                            f"{self.stub.__qualname__}() got multiple values for argument {name!r}"
+                        )
+                    kwargs[name] = value
+            if not self.accepted.issuperset(kwargs):
+                unknown = next(name for name in kwargs if name not in self.accepted)
+                import difflib
+
+                close = difflib.get_close_matches(unknown, self.accepted, 1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise TypeError(
+                    f"{self.stub.__qualname__}() got an unexpected keyword argument {unknown!r}"
+                    f"{hint} (undocumented parameters go into extra_body or extra_query)"
+                )
+            missing = [
+                repr(name)
+                for name in self.required
+                if name not in kwargs or isinstance(kwargs[name], Omit)
+            ]
+            if missing:
+                raise TypeError(
+                    f"{self.stub.__qualname__}() missing {len(missing)} required argument"
+                    f"{'s' * (len(missing) > 1)}: {', '.join(missing)}"
+                )
+            return kwargs
+
+        def prepare(self, api, args, kwargs):
+            kwargs = self.bind(args, kwargs)
+            if self.deprecated:
+                import warnings
+
+                name = self.stub.__qualname__
+                warnings.warn(
+                    f"{name} is deprecated: use {self.deprecated}", DeprecationWarning, stacklevel=3
+                )
+            # In the order of the signature, so that equal calls make equal bytes.
+            given = {
+                n: kwargs[n] for n in self.names if n in kwargs and not isinstance(kwargs[n], Omit)
+            }
+            call = Call(self.verb, self.path)
+            pieces = self.pieces
+            if len(pieces) > 1:
+                path = [pieces[0]]
+                for i in range(1, len(pieces), 2):
+                    path += [encode_segment(pieces[i], given.pop(pieces[i])), pieces[i + 1]]
+                call.path = "".join(path)
+            if self.event is not None:
+                call.event, call.stream = self.event, bool(given.get("stream"))
+            if self.before is not None:
+                given = self.before(given)
+            if self.verb == "GET" or (self.verb == "DELETE" and given):
+                call.query = given
+            elif self.form is not None:
+                call.form = []
+                for name in self.form:
+                    call.form += named_files(name, given.pop(name, None))
+                call.body = given
+            elif len(self.names) > len(pieces) // 2:  # else this endpoint has no body at all
+                call.body = given
+            call.headers = self.headers
+            if "extra_headers" in kwargs and kwargs["extra_headers"]:
+                call.headers = dict(self.headers, **kwargs["extra_headers"])
+            if "extra_query" in kwargs and kwargs["extra_query"]:
+                call.query = dict(call.query, **kwargs["extra_query"])
+            if "extra_body" in kwargs and kwargs["extra_body"]:
+                call.body = dict(call.body or {}, **kwargs["extra_body"])
+            if "timeout" in kwargs:
+                call.timeout = kwargs["timeout"]
+            call.cast, call.item, call.view = self.page, self.item, api._view
+            if self.after is not None:
+                call.finish = lambda parsed: self.after(parsed, kwargs)
+            return call
+
+        def __repr__(self):
+            return f"<Endpoint {self.verb} {self.path}>"
+
+    def GET(path, **details):
+        return lambda stub: Endpoint("GET", path, stub, **details)
+
+    def POST(path, **details):
+        return lambda stub: Endpoint("POST", path, stub, **details)
+
+    def DELETE(path, **details):
+        return lambda stub: Endpoint("DELETE", path, stub, **details)
+
+
+OPTION_NAMES = ("extra_headers", "extra_query", "extra_body", "timeout")
+
+
+def named_files(name: str, value: Any) -> List[Tuple[str, Any]]:
+    """`("image", [a, b])` is `[("image[]", a), ("image[]", b)]`; a single file keeps its name."""
+    if value is None or isinstance(value, Omit):
+        return []
+    if isinstance(value, list):
+        return [(name + "[]", file) for file in value]
+    return [(name, value)]
+
+
+RESULT_NAMES: Dict[str, Any] = {}  # the types that return annotations name
+
+
+def result_type(kind: Any) -> Any:
+    """The type that an annotation such as "ChatCompletion" means."""
+    if not isinstance(kind, str):
+        return kind
+    if kind not in RESULT_NAMES:
+        RESULT_NAMES[kind] = eval(kind, globals())
+    return RESULT_NAMES[kind]
+########################################################################
+## 7. Clients: options, credentials, and the loop that tries again
+########################################################################
+
+# ---- 7.1 What both clients share ----
+
+DATA_RESIDENCIES = ("global", "us", "eu", "ae", "au", "in", "jp")
+PRELOADED = 1 << 20  # bytes; a larger download stays on the wire until it is asked for
+
+
+class API(Resource[C]):
+    """The map of the API: each name leads to a class of section 8."""
+
+    responses: Responses[C]
+    chat: Chat[C]
+    completions: Completions[C]
+    embeddings: Embeddings[C]
+    moderations: Moderations[C]
+    models: Models[C]
+    files: Files[C]
+    batches: Batches[C]
+    with_raw_response: API[Raw[C]]
+    with_streaming_response: API[Streamed[C]]
+
+
+class BaseClient(API[C]):
+    """Options, credentials, retries: what OpenAI and AsyncOpenAI have in common.
+
+    - api_key: or OPENAI_API_KEY; a function is called before each request (async: may be awaitable)
+    - admin_api_key: or OPENAI_ADMIN_KEY, for the endpoints under admin.organization
+    - organization, project, webhook_secret: or OPENAI_ORG_ID, OPENAI_PROJECT_ID,
+      OPENAI_WEBHOOK_SECRET
+    - base_url: or OPENAI_BASE_URL; data_residency="eu" picks a regional one
+    - timeout: seconds, None, or a Timeout; default 600 s, 5 s to connect
+    - max_retries: how often a failed request is sent again; default 2
+    - initial_retry_delay, max_retry_delay: seconds to wait before the first, and at most
+    - default_headers, default_query: sent with each request; OPENAI_CUSTOM_HEADERS adds lines
+      of "name: value"
+    - http_client: a DefaultHttpxClient, or any object with `send(HTTPRequest) -> HTTPResponse`
+
+    Raises OpenAIError without a key, ValueError or TypeError for options that make no sense.
+    """
+
+    is_async = False
+    _view = ""
+
+    def __init__(
+        self,
+        *,
+        api_key: Any = None,
+        admin_api_key: Optional[str] = None,
+        organization: Optional[str] = None,
+        project: Optional[str] = None,
+        webhook_secret: Optional[str] = None,
+        base_url: Optional[str] = None,
+        data_residency: Optional[str] = None,
+        websocket_base_url: Optional[str] = None,
+        timeout: Union[float, Timeout, None] = omit,
+        max_retries: int = DEFAULT_MAX_RETRIES,
+        initial_retry_delay: float = FIRST_DELAY,
+        max_retry_delay: float = MAX_DELAY,
+        default_headers: Optional[Mapping[str, str]] = None,
+        default_query: Optional[Mapping[str, object]] = None,
+        http_client: Any = None,
+    ) -> None:
+        environ = os.environ.get
+        configure_logging()
+        self.api_key: Any = self._key_from_environment() if api_key is None else api_key
+        self.admin_api_key = environ("OPENAI_ADMIN_KEY") if admin_api_key is None else admin_api_key
+        if not self.api_key and not self.admin_api_key and not self._has_other_credentials():
+            raise OpenAIError(self._missing_credentials())
+        self.organization = environ("OPENAI_ORG_ID") if organization is None else organization
+        self.project = environ("OPENAI_PROJECT_ID") if project is None else project
+        self.webhook_secret = (
+            environ("OPENAI_WEBHOOK_SECRET") if webhook_secret is None else webhook_secret
+        )
+        for name in ("api_key", "admin_api_key", "organization", "project"):
+            check_secret(name, getattr(self, name))
+        if data_residency is not None:
+            if base_url is not None or websocket_base_url is not None:
+                raise ValueError("give data_residency or a base URL, not both")
+            if data_residency not in DATA_RESIDENCIES:
+                raise ValueError(f"data_residency must be one of {', '.join(DATA_RESIDENCIES)}")
+            region = "" if data_residency == "global" else data_residency + "."
+            base_url = f"https://{region}api.openai.com/v1"
+        self.base_url = base_url or environ("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+        self.websocket_base_url = websocket_base_url
+        self._transport: Any = make_transport(http_client, self.is_async)
+        if isinstance(timeout, Omit):
+            timeout = getattr(self._transport, "timeout", omit)
+        self.timeout: Union[float, Timeout, None] = (
+            DEFAULT_TIMEOUT if isinstance(timeout, Omit) else timeout
+        )
+        self._timeout = self.timeout if isinstance(self.timeout, Timeout) else Timeout(self.timeout)
+        self.max_retries = check_retries(max_retries)
+        self.initial_retry_delay, self.max_retry_delay = initial_retry_delay, max_retry_delay
+        self._custom_headers = dict(
+            custom_headers_from_environment(), **dict(default_headers or {})
+        )
+        self._custom_query = dict(default_query or {})
+        self._headers = self._default_headers()
+
+    if not TYPE_CHECKING:
+
+        @property
+        def _client(self):  # a property, because an attribute would be a cycle that keeps it alive
+            return self
+
+    # What a provider other than OpenAI changes: see section 9.
+
+    def _key_from_environment(self) -> Optional[str]:
+        return os.environ.get("OPENAI_API_KEY")
+
+    def _has_other_credentials(self) -> bool:
+        return False
+
+    def _missing_credentials(self) -> str:
+        return (
+            "Missing credentials: pass api_key=... or set the environment variable OPENAI_API_KEY "
+            "(OPENAI_ADMIN_KEY for the administration endpoints)"
+        )
+
+    def _auth_headers(self, key: str, call: Optional[Call]) -> Dict[str, str]:
+        """The headers that prove who is asking."""
+        if (call is not None and call.admin and self.admin_api_key) or not key:
+            key = self.admin_api_key or key
+        return {"Authorization": "Bearer " + key}
+
+    def _url(self, call: Call) -> str:
+        if call.path.startswith(("http://", "https://")):
+            return call.path
+        return self._base + (call.path if call.path[:1] == "/" else "/" + call.path)
+
+    def _secrets(self) -> List[str]:
+        """What must not show up in a message."""
+        return [key for key in (self.api_key, self.admin_api_key) if isinstance(key, str)]
+
+    # Options.
+
+    @property
+    def base_url(self) -> str:
+        return self._base + "/"
+
+    @base_url.setter
+    def base_url(self, url: str) -> None:
+        url = str(url)
+        self._base_origin = split_url(url)[0]
+        self._base, _, self._base_query = url.partition("?")
+        self._base = self._base.rstrip("/")
+
+    @property
+    def user_agent(self) -> str:
+        return f"openai_lite/{__version__}"
+
+    @property
+    def default_headers(self) -> Dict[str, str]:
+        """The headers of every request, credentials included."""
+        return dict(self._auth_headers(self._resolved_key(), None), **self._headers)
+
+    @property
+    def auth_headers(self) -> Dict[str, str]:
+        return self._auth_headers(self._resolved_key(), None)
+
+    @property
+    def default_query(self) -> Dict[str, object]:
+        return dict(self._custom_query)
+
+    def _resolved_key(self) -> str:
+        return self.api_key if isinstance(self.api_key, str) else ""
+
+    def _default_headers(self) -> Dict[str, str]:
+        headers = {
+            "Accept-Encoding": "gzip, deflate",
+            "Connection": "keep-alive",
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "User-Agent": self.user_agent,
+            "X-Stainless-Lang": "python",
+            "X-Stainless-Package-Version": __version__,
+            "X-Stainless-OS": operating_system(),
+            "X-Stainless-Arch": architecture(),
+            "X-Stainless-Runtime": (
+                "CPython" if sys.implementation.name == "cpython" else sys.implementation.name
+            ),
+            "X-Stainless-Runtime-Version": "%d.%d.%d" % sys.version_info[:3],
+            "X-Stainless-Async": "async:asyncio" if self.is_async else "false",
+        }
+        if self.organization:
+            headers["OpenAI-Organization"] = self.organization
+        if self.project:
+            headers["OpenAI-Project"] = self.project
+        for name, value in getattr(self._transport, "headers", {}).items():
+            set_header(headers, name, value)
+        for name, value in self._custom_headers.items():
+            set_header(headers, name, value)
+        return headers
+
+    def copy(
+        self,
+        *,
+        api_key: Any = None,
+        timeout: Union[float, Timeout, None] = omit,
+        max_retries: int = omit,
+        default_headers: Optional[Mapping[str, str]] = None,
+        set_default_headers: Optional[Mapping[str, str]] = None,
+        default_query: Optional[Mapping[str, object]] = None,
+        set_default_query: Optional[Mapping[str, object]] = None,
+        **options: Any,
+    ) -> Self:
+        """A client with some options changed, on the same connections.
+
+        `default_headers` and `default_query` are added to the ones there are, their `set_...` twins
+        replace them.  The other names are those of the constructor.
+        """
+        if default_headers is not None and set_default_headers is not None:
+            raise ValueError("default_headers and set_default_headers exclude each other")
+        if default_query is not None and set_default_query is not None:
+            raise ValueError("default_query and set_default_query exclude each other")
+        headers = dict(self._custom_headers, **dict(default_headers or {}))
+        query = dict(self._custom_query, **dict(default_query or {}))
+        kept = dict(self._options(), http_client=self._transport)
+        if "data_residency" in options:
+            del kept["base_url"]
+        if isinstance(options.get("http_client", omit), Omit):
+            options.pop("http_client", None)
+        kept.update((name, value) for name, value in options.items() if value is not None)
+        kept.update(
+            timeout=self.timeout if isinstance(timeout, Omit) else timeout,
+            max_retries=self.max_retries if isinstance(max_retries, Omit) else max_retries,
+            default_headers=headers if set_default_headers is None else set_default_headers,
+            default_query=query if set_default_query is None else set_default_query,
+        )
+        if api_key is not None:
+            kept["api_key"] = api_key
+        twin: Self = type(self)(**kept)
+        return twin
+
+    with_options = copy
+
+    def _options(self) -> Dict[str, Any]:
+        names = (
+            "api_key", "admin_api_key", "organization", "project", "webhook_secret", "base_url",
+            "websocket_base_url", "initial_retry_delay", "max_retry_delay",
+        )
+        return {name: getattr(self, name) for name in names}
+
+    def is_closed(self) -> bool:
+        return bool(getattr(self._transport, "closed", False))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {without_userinfo(self.base_url)}>"
+
+    # Sending.
+
+    def _build(self, call: Call, key: str, stop: Optional[StopSignal]) -> HTTPRequest:
+        """The HTTPRequest for a call: URL, headers and the bytes of the body."""
+        timeout = self._timeout
+        if not isinstance(call.timeout, Omit):
+            timeout = call.timeout if isinstance(call.timeout, Timeout) else Timeout(call.timeout)
+        url = self._url(call)
+        query = dict(self._custom_query, **call.query) if self._custom_query else call.query
+        extra = [self._base_query] if self._base_query and url.startswith(self._base) else []
+        extra += [encode_query(query)] if query else []
+        if any(extra):
+            url += ("&" if "?" in url else "?") + "&".join(part for part in extra if part)
+        deadline = None if timeout.total is None else clock() + timeout.total
+        headers = dict(self._headers)
+        request = HTTPRequest(call.method, url, headers, None, timeout, deadline, stop)
+        if request.origin == self._base_origin:
+            for name, value in self._auth_headers(key, call).items():
+                if name not in self._custom_headers:
+                    headers[name] = value
+        body: Any = None
+        if call.form is not None:
+            fields = without_omit(call.body) if isinstance(call.body, Mapping) else {}
+            body = MultipartBody(fields, call.form)
+            headers["Content-Type"] = body.content_type
+        elif call.content is not None:
+            body = call.content if isinstance(call.content, bytes) else FileBody(call.content)
+        elif not isinstance(call.body, Omit):
+            body = encode_json(call.body)
+        if call.method == "GET":
+            headers.pop("Content-Type", None)
+        request.body = body
+        if call.stream and not isinstance(call.cast, type):
+            pass  # as the official client, which asks for application/json also where it streams
+        headers["x-stainless-retry-count"] = "0"
+        if timeout.read is not None:
+            headers["x-stainless-read-timeout"] = str(timeout.read)
+        for name in call.headers:
+            value = call.headers[name]
+            if call.form is not None and name.lower() == "content-type":
+                continue  # without the boundary nobody could read the body
+            set_header(headers, name, value)
+        return request
+
+    def _send(self, call: Call, key: str, stop: Optional[StopSignal] = None) -> HTTPResponse:
+        """Send until there is an answer for the caller, or an error of section 3 to raise."""
+        retries = (
+            self.max_retries
+            if isinstance(call.max_retries, Omit)
+            else check_retries(call.max_retries)
+        )
+        request = self._build(call, key, stop)
+        attempt = 0
+        while True:
+            if attempt and "x-stainless-retry-count" in request.headers:
+                request.headers["x-stainless-retry-count"] = str(attempt)
+            headers: Mapping[str, str] = {}
+            error: APIError
+            log(
+                DEBUG,
+                "Request: %s %s (attempt %d)",
+                request.method,
+                without_userinfo(request.url),
+                attempt + 1,
+            )
+            try:
+                response = self._follow(request)
+                response.retries_taken = attempt
+                if 200 <= response.status_code < 300:
+                    if self._reads_now(call, response):
+                        response.read()
+                    self._log_response(response)
+                    return response
+                response.read()
+                self._log_response(response)
+                error, headers = status_error(response, self._secrets()), response.headers
+                again = should_retry(response.status_code, headers)
+            except APIConnectionError as err:
+                log(DEBUG, "Failed: %s", err)
+                error = err
+                again = not (self.is_closed() or (stop is not None and stop.stopped))
+            if not again or attempt >= retries:
+                raise error
+            wait = retry_delay(
+                attempt, headers, self.initial_retry_delay, self.max_retry_delay, random_fraction()
+            )
+            if request.deadline is not None and clock() + wait >= request.deadline:
+                raise error
+            log(INFO, "Retrying request to %s in %f seconds", call.path.partition("?")[0], wait)
+            if stop is None:
+                sleep(wait)
+            else:
+                stop.wait(wait)
+            attempt += 1
+
+    def _reads_now(self, call: Call, response: HTTPResponse) -> bool:
+        """Whether the body is read within the attempt, so that a cut connection can be retried."""
+        if call.stream or call.view == "streamed":
+            return False
+        if call.cast == "HttpxBinaryResponseContent" or call.cast is HttpxBinaryResponseContent:
+            length = response.headers.get("content-length")
+            return int(length) <= PRELOADED if length else self.is_async
+        return True
+
+    def _log_response(self, response: HTTPResponse) -> None:
+        log(
+            INFO, 'HTTP Response: %s %s "%s %s %s" %.3f s, request id %s',
+            response.request.method if response.request else "", without_userinfo(response.url),
+            response.http_version, response.status_code, response.reason_phrase,
+            clock() - response.started, response.headers.get("x-request-id"),
+        )
+
+    def _follow(self, request: HTTPRequest) -> HTTPResponse:
+        """Send, and go where redirects lead: urllib would take the credentials along."""
+        for _ in range(21):  # as many as httpx allows
+            response: HTTPResponse = self._transport.send(request)
+            location = response.headers.get("location")
+            if location is None or response.status_code not in (301, 302, 303, 307, 308):
+                return response
+            if getattr(self._transport, "follow_redirects", True) is False:
+                return response
+            response.read()
+            request = redirected(request, response.status_code, location)
+        raise APIConnectionError(
+            message="Connection error. (more than 20 redirects)", request=request
+        )
+
+    # Reading.
+
+    def _parse(self, response: HTTPResponse, call: Call) -> Any:
+        """The result of a call from its response."""
+        if call.stream:
+            event = call.event
+            stream_class: Any = AsyncStream if self.is_async else Stream
+            if call.stream_cls is not None:
+                event = (getattr(call.stream_cls, "__args__", None) or (call.cast,))[0]
+            return stream_class(cast_to=result_type(event), response=response, client=self)
+        cast = result_type(call.cast)
+        if cast is None or cast is NoneType:
+            return None
+        if cast is HttpxBinaryResponseContent:
+            return HttpxBinaryResponseContent(response, self)
+        if cast is HTTPResponse:
+            return response
+        if cast is str:
+            return response.text
+        if cast is bytes:
+            return response.content
+        parsed = parsed_json(response)
+        if call.finish is not None:
+            parsed = call.finish(parsed)
+        if isinstance(cast, type) and issubclass(cast, BasePage):
+            return self._page(cast, parsed, response, call)
+        if isinstance(cast, type) and issubclass(cast, BaseModel) and not isinstance(parsed, dict):
+            raise APIResponseValidationError(
+                response,
+                parsed,
+                message=f"expected a {cast.__name__} object, got {shorten(repr(parsed), 200)}",
+            )
+        if hasattr(cast, "model_validate") and not issubclass(cast, BaseModel):  # pydantic
+            return cast.model_validate(parsed)
+        result = decode(cast, parsed)
+        if isinstance(result, BaseModel):
+            remember_request(result, response)
+        return result
+
+    def _page(self, cast: Any, parsed: Any, response: HTTPResponse, call: Call) -> Any:
+        if not isinstance(parsed, dict) or not isinstance(parsed.get("data", []), list):
+            raise APIResponseValidationError(
+                response, parsed, message="expected a list with a `data` field"
+            )
+        parsed.setdefault("data", [])
+        convert = converter(result_type(call.item)) if call.item is not None else None
+        if convert is not None:
+            convert_list(convert, parsed["data"])
+        page: Any = object.__new__(ASYNC_PAGES.get(cast, cast) if self.is_async else cast)
+        page.__dict__ = parsed
+        page._client, page._call = self, call
+        remember_request(page, response)
+        return page
+
+    def _viewed(self, response: HTTPResponse, call: Call) -> Any:
+        """The result in the view through which the endpoint was called."""
+        if call.view == "raw":
+            return LegacyAPIResponse(response, call, self)
+        if call.view == "streamed":
+            return (AsyncAPIResponse if self.is_async else APIResponse)(response, call, self)
+        return self._parse(response, call)
+
+    # Undocumented endpoints.
+
+    def _custom(
+        self,
+        method: str,
+        path: str,
+        cast_to: Any,
+        body: Any,
+        options: Mapping[str, Any],
+        files: Any,
+        content: Any,
+        stream: bool,
+        stream_cls: Any,
+    ) -> Call:
+        call = Call(method, path)
+        call.cast, call.body = cast_to, omit if body is None else body
+        call.content = content
+        if files:
+            call.form = [
+                (n, f) for n, f in (files.items() if isinstance(files, Mapping) else files)
+            ]
+        known = ("headers", "params", "extra_json", "timeout", "max_retries", "idempotency_key")
+        for name in options:
+            if name not in known:
+                raise TypeError(f"unknown option {name!r}; there are {', '.join(known)}")
+        call.headers = dict(options.get("headers") or {})
+        if options.get("idempotency_key"):
+            call.headers["Idempotency-Key"] = options["idempotency_key"]
+        call.query = dict(options.get("params") or {})
+        if options.get("extra_json"):
+            call.body = dict(
+                {} if isinstance(call.body, Omit) else call.body, **options["extra_json"]
+            )
+        call.timeout, call.max_retries = options.get("timeout", omit), options.get(
+            "max_retries", omit
+        )
+        call.stream, call.stream_cls = stream, stream_cls
+        call.event = cast_to
+        return call
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_workers"}
+
+
+def remember_request(result: Any, response: HTTPResponse) -> None:
+    result._id_of_request = response.headers.get("x-request-id")
+
+
+def check_secret(name: str, value: Any) -> None:
+    if isinstance(value, str):
+        try:
+            header_value("authorization" if "key" in name else name, value)
+        except OpenAIError as err:
+            raise OpenAIError(str(err).partition("the header ")[2].replace(
+                repr("authorization" if "key" in name else name), f"{name}", 1
+            )) from None
+
+
+def check_retries(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"max_retries must be a whole number, 0 for none, not {value!r}")
+    if value < 0:
+        raise ValueError("max_retries must not be negative")
+    return value
+
+
+def make_transport(http_client: Any, is_async: bool) -> Any:
+    if http_client is None:
+        return HTTPTransport()
+    if type(http_client).__module__.partition(".")[0] in ("httpx", "httpx2") or not hasattr(
+        http_client, "send"
+    ):
+        raise TypeError(
+            f"http_client must be a DefaultHttpxClient of this module or an object with "
+            f"send(HTTPRequest) -> HTTPResponse, not {type(http_client)!r}"
+        )
+    return http_client
+
+
+def custom_headers_from_environment() -> Dict[str, str]:
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
+    return {
+        name.strip(): value.strip()
+        for name, colon, value in (x.partition(":") for x in lines)
+        if colon
+    }
+
+
+def operating_system() -> str:
+    names = {"linux": "Linux", "darwin": "MacOS", "win32": "Windows", "cygwin": "Windows"}
+    if sys.platform.startswith(("freebsd", "openbsd")):
+        return "FreeBSD" if sys.platform[0] == "f" else "OpenBSD"
+    return names.get(sys.platform, "Other:" + sys.platform)
+
+
+def architecture() -> str:
+    machine = (
+        os.uname().machine if hasattr(os, "uname") else os.environ.get("PROCESSOR_ARCHITECTURE", "")
+    )
+    machine = machine.lower()
+    names = {
+        "x86_64": "x64",
+        "amd64": "x64",
+        "aarch64": "arm64",
+        "arm64": "arm64",
+        "arm": "arm",
+        "i686": "x32",
+    }
+    return names.get(machine, "other:" + machine if machine else "unknown")
+
+
+def redirected(request: HTTPRequest, status: int, location: str) -> HTTPRequest:
+    """The request that a redirect asks for.  Credentials stay with their origin."""
+    import urllib.parse
+
+    method, body = request.method, request.body
+    if (
+        status == 303
+        or (status == 302 and method != "HEAD")
+        or (status == 301 and method == "POST")
+    ):
+        method, body = "HEAD" if method == "HEAD" else "GET", None
+    try:
+        following = HTTPRequest(
+            method,
+            urllib.parse.urljoin(request.url, location),
+            dict(request.headers),
+            body,
+            request.timeout,
+            request.deadline,
+            request.stop,
+        )
+    except OpenAIError as err:
+        raise APIConnectionError(
+            message=f"Connection error. (redirect: {err})", request=request
+        ) from None
+    if following.origin != request.origin:
+        for name in list(following.headers):
+            if name.lower() in SECRET_HEADERS or name.lower().startswith("openai-"):
+                del following.headers[name]
+    if body is None:
+        following.headers.pop("Content-Type", None)
+    return following
+
+
+class FileBody:
+    """A file as a whole request body, sent in blocks."""
+
+    def __init__(self, file: Any) -> None:
+        self.part = file_part("content", file)[1]
+        self.length = self.part.size if isinstance(self.part, FilePart) else len(self.part)
+
+    def blocks(self) -> Iterator[Any]:
+        return self.part.blocks() if isinstance(self.part, FilePart) else iter([self.part])
+
+
+def parsed_json(response: HTTPResponse) -> Any:
+    """The body as JSON, or the error that says what came instead."""
+    raw = response.content
+    content_type = response.headers.get("content-type", "")
+    try:
+        if "json" in content_type or raw.lstrip()[:1] in (b"{", b"["):  # some servers mislabel it
+            return json.loads(raw.decode("utf-8"))
+        problem = f"expected JSON, got {content_type or 'no content type'}"
+        if not raw:
+            problem = "expected JSON, got an empty body"
+        elif "html" in content_type:
+            problem += "; is /v1 missing in base_url?"
+    except (ValueError, RecursionError) as err:
+        problem = f"the body is broken JSON ({err})"
+    body = raw.decode("utf-8", "replace")
+    raise APIResponseValidationError(
+        response, body,
+        message=f"{problem} (status {response.status_code} from {without_userinfo(response.url)}, "
+        f"request id {response.headers.get('x-request-id')}): {shorten(body, 200)!r}",
+    )
+
+
+# ---- 7.2 OpenAI ----
+
+
+class OpenAI(BaseClient["OpenAI"]):
+    __doc__ = "The client.  " + (BaseClient.__doc__ or "").partition("\n\n")[2]
+
+    def _call(self, call: Call) -> Any:
+        if call.view == "streamed":
+            return ResponseContextManager(lambda: self._perform(call))
+        return self._perform(call)
+
+    def _perform(self, call: Call) -> Any:
+        key: Any = self.api_key
+        if not isinstance(key, str) and key is not None:
+            key = key()
+            check_secret("api_key", key)
+        return self._viewed(self._send(call, key or ""), call)
+
+    @overload
+    def get(
+        self,
+        path: str,
+        *,
+        cast_to: Type[T],
+        options: RequestOptions = ...,
+        stream: Literal[False] = ...,
+    ) -> T: ...
+
+    @overload
+    def get(
+        self,
+        path: str,
+        *,
+        cast_to: Any,
+        options: RequestOptions = ...,
+        stream: Literal[True],
+        stream_cls: Type[R],
+    ) -> R: ...
+
+    def get(
+        self,
+        path: str,
+        *,
+        cast_to: Any,
+        options: Any = {},
+        stream: bool = False,
+        stream_cls: Any = None,
+    ) -> Any:
+        """GET any path; returns `cast_to`, which may be a model, dict, str or HTTPResponse."""
+        return self._perform(
+            self._custom("GET", path, cast_to, None, options, None, None, stream, stream_cls)
+        )
+
+    @overload
+    def post(
+        self,
+        path: str,
+        *,
+        cast_to: Type[T],
+        body: Any = ...,
+        content: Any = ...,
+        options: RequestOptions = ...,
+        files: Any = ...,
+        stream: Literal[False] = ...,
+    ) -> T: ...
+
+    @overload
+    def post(
+        self,
+        path: str,
+        *,
+        cast_to: Any,
+        body: Any = ...,
+        content: Any = ...,
+        options: RequestOptions = ...,
+        files: Any = ...,
+        stream: Literal[True],
+        stream_cls: Type[R],
+    ) -> R: ...
+
+    def post(
+        self, path: str, *, cast_to: Any, body: Any = None, content: Any = None, options: Any = {},
+        files: Any = None, stream: bool = False, stream_cls: Any = None,
+    ) -> Any:
+        """POST `body` as JSON, with `files` as a form, or `content` (bytes, a file) as it is."""
+        return self._perform(
+            self._custom("POST", path, cast_to, body, options, files, content, stream, stream_cls)
+        )
+
+    def patch(
+        self, path: str, *, cast_to: Type[T], body: Any = None, content: Any = None,
+        options: RequestOptions = {}, files: Any = None,
+    ) -> T:
+        """PATCH any path."""
+        result: T = self._perform(
+            self._custom("PATCH", path, cast_to, body, options, files, content, False, None)
+        )
+        return result
+
+    def put(
+        self, path: str, *, cast_to: Type[T], body: Any = None, content: Any = None,
+        options: RequestOptions = {}, files: Any = None,
+    ) -> T:
+        """PUT any path."""
+        result: T = self._perform(
+            self._custom("PUT", path, cast_to, body, options, files, content, False, None)
+        )
+        return result
+
+    def delete(
+        self,
+        path: str,
+        *,
+        cast_to: Type[T],
+        body: Any = None,
+        content: Any = None,
+        options: RequestOptions = {},
+    ) -> T:
+        """DELETE any path."""
+        result: T = self._perform(
+            self._custom("DELETE", path, cast_to, body, options, None, content, False, None)
+        )
+        return result
+
+    def get_api_list(
+        self,
+        path: str,
+        *,
+        model: Any,
+        page: Type[T],
+        body: Any = None,
+        options: RequestOptions = {},
+        method: str = "get",
+    ) -> T:
+        """A page of objects from any path: `page=SyncCursorPage[Model], model=Model`."""
+        call = self._custom(method.upper(), path, page, body, options, None, None, False, None)
+        call.item = model
+        result: T = self._perform(call)
+        return result
+
+    def close(self) -> None:
+        """Close the connections.  Copies made by with_options share them."""
+        if hasattr(self._transport, "close"):
+            self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+# ---- 7.3 AsyncOpenAI ----
+
+
+class Workers:
+    """The threads of an async client, started on demand; each waits for work on a lock of its own.
+
+    The event loop's own pool has min(32, cpu + 4) threads: 6 on a small machine, so that 200
+    answers of half a second would take 17 seconds.
+    """
+
+    idle_seconds = 10.0  # a thread without work ends after this long
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.reset()
+
+    def reset(self) -> None:
+        import collections
+
+        self.process = os.getpid()
+        self.idle: List[Worker] = []
+        self.count = 0
+        self.waiting: Any = collections.deque()  # jobs for which there is no thread yet
+
+    def submit(self, job: Callable[[], Callable[[], None]]) -> None:
+        """Run `job` in a thread, then what it returns, which hands over the result."""
+        if self.process != os.getpid():  # a fork: the threads stayed behind
+            self.reset()
+        try:
+            worker = self.idle.pop()
+        except IndexError:
+            if self.count >= self.limit:
+                self.waiting.append(job)
+                self.wake_one()
+            else:
+                self.count += 1
+                Worker(self, job)
+            return
+        worker.job = job
+        worker.lock.release()
+
+    def wake_one(self) -> None:
+        """A thread may have gone idle just before a job was queued."""
+        try:
+            worker = self.idle.pop()
+        except IndexError:
+            return
+        try:
+            worker.job = self.waiting.popleft()
+        except IndexError:
+            self.idle.append(worker)
+            return
+        worker.lock.release()
+
+    def close(self) -> None:
+        while self.idle:
+            try:
+                self.idle.pop().lock.release()
+            except IndexError:
+                return
+
+
+class Worker:
+    def __init__(self, pool: Workers, job: Any) -> None:
+        import threading
+
+        self.pool, self.job = pool, job
+        self.lock = threading.Lock()
+        self.lock.acquire()
+        threading.Thread(target=self.run, name="openai_lite", daemon=True).start()
+
+    def run(self) -> None:
+        pool = self.pool
+        try:
+            while self.job is not None:
+                hand_over = self.job()
+                self.job = None
+                if pool.waiting:
+                    try:
+                        self.job = pool.waiting.popleft()
+                    except IndexError:
+                        pass
+                if self.job is not None:
+                    hand_over()
+                    continue
+                pool.idle.append(self)  # first: the result may bring the next job
+                hand_over()
+                del hand_over
+                if pool.waiting:
+                    pool.wake_one()
+                if not self.lock.acquire(timeout=pool.idle_seconds):
+                    try:
+                        pool.idle.remove(self)
+                    except ValueError:
+                        self.lock.acquire()  # somebody has just chosen this thread
+        finally:
+            pool.count -= 1
+
+
+class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
+    __doc__ = (
+        "The client for asyncio: every method of OpenAI, to be awaited; calls run in threads.\n\n" + (BaseClient.__doc__ or "").partition("\n\n")[2]
+    )
+
+    is_async = True
+    _workers: Workers
+
+    def _call(self, call: Call) -> Any:
+        if call.view == "streamed":
+            return AsyncResponseContextManager(lambda: self._perform_async(call))
+        if call.view == "" and isinstance(call.cast, str) and call.cast.endswith("Page"):
+            return AsyncPaginator(lambda: self._perform_async(call))
+        return self._perform_async(call)
+
+    async def _perform_async(self, call: Call) -> Any:
+        key = await self._key()
+        stop = StopSignal()
+
+        def work() -> Any:
+            result = self._viewed(self._send(call, key, stop), call)
+            if result.__class__ is AsyncStream:
+                result._fill()  # the first events in the same hop
+            return result
+
+        return await self._run(work, stop)
+
+    async def _key(self) -> str:
+        key: Any = self.api_key
+        if not isinstance(key, str) and key is not None:
+            key = key()
+            if hasattr(key, "__await__"):
+                key = await key
+            check_secret("api_key", key)
+        return str(key or "")
+
+    async def _in_worker(self, work: Callable[[], T], response: HTTPResponse) -> T:
+        stop = response.request.stop if response.request is not None else None
+        done: T = await self._run(work, stop or StopSignal())
+        return done
+
+    async def _run(self, work: Callable[[], Any], stop: StopSignal) -> Any:
+        """asyncio.to_thread in our own threads; cancelling the task ends the wait at once."""
+        import asyncio
+        import contextvars
+
+        loop = asyncio.get_event_loop()
+        future = loop.create_future()
+        context = contextvars.copy_context()
+
+        def job() -> Callable[[], None]:
+            result = error = None
+            try:
+                result = context.run(work)
+            except BaseException as err:
+                error = err
+
+            def hand_over() -> None:
+                try:
+                    loop.call_soon_threadsafe(settle, future, result, error)
+                except RuntimeError:  # the loop is closed: nobody waits for this any more
+                    discard(result)
+
+            return hand_over
+
+        workers = self.__dict__.get("_workers")
+        if workers is None:
+            limits = getattr(self._transport, "limits", DEFAULT_CONNECTION_LIMITS)
+            workers = self._workers = Workers(limits.max_connections or 1000)
+        workers.submit(job)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            stop.stop()
+            raise
+
+    @overload
+    async def get(
+        self,
+        path: str,
+        *,
+        cast_to: Type[T],
+        options: RequestOptions = ...,
+        stream: Literal[False] = ...,
+    ) -> T: ...
+
+    @overload
+    async def get(
+        self,
+        path: str,
+        *,
+        cast_to: Any,
+        options: RequestOptions = ...,
+        stream: Literal[True],
+        stream_cls: Type[R],
+    ) -> R: ...
+
+    async def get(
+        self, path: str, *, cast_to: Any, options: Any = {}, stream: bool = False,
+        stream_cls: Any = None,
+    ) -> Any:
+        """GET any path; returns `cast_to`, which may be a model, dict, str or HTTPResponse."""
+        return await self._perform_async(
+            self._custom("GET", path, cast_to, None, options, None, None, stream, stream_cls)
+        )
+
+    @overload
+    async def post(
+        self,
+        path: str,
+        *,
+        cast_to: Type[T],
+        body: Any = ...,
+        content: Any = ...,
+        options: RequestOptions = ...,
+        files: Any = ...,
+        stream: Literal[False] = ...,
+    ) -> T: ...
+
+    @overload
+    async def post(
+        self,
+        path: str,
+        *,
+        cast_to: Any,
+        body: Any = ...,
+        content: Any = ...,
+        options: RequestOptions = ...,
+        files: Any = ...,
+        stream: Literal[True],
+        stream_cls: Type[R],
+    ) -> R: ...
+
+    async def post(
+        self, path: str, *, cast_to: Any, body: Any = None, content: Any = None, options: Any = {},
+        files: Any = None, stream: bool = False, stream_cls: Any = None,
+    ) -> Any:
+        """POST `body` as JSON, with `files` as a form, or `content` (bytes, a file) as it is."""
+        return await self._perform_async(
+            self._custom("POST", path, cast_to, body, options, files, content, stream, stream_cls)
+        )
+
+    async def patch(
+        self, path: str, *, cast_to: Type[T], body: Any = None, content: Any = None,
+        options: RequestOptions = {}, files: Any = None,
+    ) -> T:
+        """PATCH any path."""
+        result: T = await self._perform_async(
+            self._custom("PATCH", path, cast_to, body, options, files, content, False, None)
+        )
+        return result
+
+    async def put(
+        self, path: str, *, cast_to: Type[T], body: Any = None, content: Any = None,
+        options: RequestOptions = {}, files: Any = None,
+    ) -> T:
+        """PUT any path."""
+        result: T = await self._perform_async(
+            self._custom("PUT", path, cast_to, body, options, files, content, False, None)
+        )
+        return result
+
+    async def delete(
+        self, path: str, *, cast_to: Type[T], body: Any = None, content: Any = None,
+        options: RequestOptions = {},
+    ) -> T:
+        """DELETE any path."""
+        result: T = await self._perform_async(
+            self._custom("DELETE", path, cast_to, body, options, None, content, False, None)
+        )
+        return result
+
+    def get_api_list(
+        self, path: str, *, model: Any, page: Type[T], body: Any = None,
+        options: RequestOptions = {}, method: str = "get",
+    ) -> AsyncPaginator[Any, T]:
+        """Pages of objects from any path: `page=AsyncCursorPage[Model], model=Model`."""
+        call = self._custom(method.upper(), path, page, body, options, None, None, False, None)
+        call.item = model
+        return AsyncPaginator(lambda: self._perform_async(call))
+
+    async def close(self) -> None:
+        """Close the connections, which copies made by with_options share, and end the threads."""
+        if hasattr(self._transport, "close"):
+            self._transport.close()
+        if "_workers" in self.__dict__:
+            self._workers.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+
+def settle(future: Any, result: Any, error: Optional[BaseException]) -> None:
+    """In the event loop: give the caller what the worker thread has found."""
+    if future.done():  # cancelled meanwhile
+        discard(result)
+    elif error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+def discard(result: Any) -> None:
+    """Close what nobody is going to read."""
+    response = getattr(result, "http_response", getattr(result, "response", result))
+    if isinstance(response, HTTPResponse):
+        response.close()
+
+
+Client = OpenAI
+AsyncClient = AsyncOpenAI
+
+
+class httpx:
+    """The names of httpx that programs use together with the official package."""
+
+    Response = HTTPResponse
+    Request = HTTPRequest
+    Timeout = Timeout
+    Limits = Limits
+    HTTPTransport = HTTPTransport
+    Client = DefaultHttpxClient
+    AsyncClient = DefaultAsyncHttpxClient
+########################################################################
+## 8. Resources: the API, one subsection per reference page
+########################################################################
+
+class Model(BaseModel):
+    """A model."""
+    id: str
+    created: int
+    owned_by: str
+    object: Literal["model"]
+
+class Models(Resource[C]):
+    with_raw_response: Models[Raw[C]]
+    with_streaming_response: Models[Streamed[C]]
+
+    @GET("/models")
+    def list(self, **options: Unpack[Options]) -> SyncPage[Model]:
+        """List."""
+
+    @GET("/models/{model}")
+    def retrieve(self, model: str, **options: Unpack[Options]) -> Model:
+        """Get."""
+
+class ChatCompletionMessage(BaseModel):
+    role: str
+    content: Optional[str] = None
+
+class ChatCompletionChoice(BaseModel):
+    index: int
+    message: ChatCompletionMessage
+    finish_reason: Optional[str] = None
+
+class ChatCompletion(BaseModel):
+    id: str
+    choices: List[ChatCompletionChoice]
+
+class ChoiceDelta(BaseModel):
+    role: Optional[str] = None
+    content: Optional[str] = None
+
+class ChunkChoice(BaseModel):
+    index: int
+    delta: ChoiceDelta
+    finish_reason: Optional[str] = None
+
+class ChatCompletionChunk(BaseModel):
+    id: str
+    choices: List[ChunkChoice]
+
+class ChatParams(Options, total=False):
+    messages: Required[List[Dict[str, Any]]]
+    model: Required[str]
+    temperature: Optional[float]
+
+class ChatParamsStream(ChatParams, total=False):
+    stream: Optional[bool]
+
+class ChatCompletions(Resource[C]):
+    @overload
+    def create(self: ChatCompletions[OpenAI], *, stream: Literal[True], **params: Unpack[ChatParams]) -> Stream[ChatCompletionChunk]: ...
+    @overload
+    def create(self: ChatCompletions[OpenAI], *, stream: Literal[False] = ..., **params: Unpack[ChatParams]) -> ChatCompletion: ...
+    @overload
+    def create(self: ChatCompletions[AsyncOpenAI], *, stream: Literal[True], **params: Unpack[ChatParams]) -> Coroutine[Any, Any, AsyncStream[ChatCompletionChunk]]: ...
+    @overload
+    def create(self: ChatCompletions[AsyncOpenAI], *, stream: Literal[False] = ..., **params: Unpack[ChatParams]) -> Coroutine[Any, Any, ChatCompletion]: ...
+    @POST("/chat/completions", event="ChatCompletionChunk")
+    def create(self, **params: Unpack[ChatParamsStream]) -> ChatCompletion:
+        """Create."""
+
+class Chat(Resource[C]):
+    completions: ChatCompletions[C]
+
+class FileObject(BaseModel):
+    id: str
+
+class Files(Resource[C]):
+    @GET("/files")
+    def list(self, *, after: str = omit, limit: int = omit, **options: Unpack[Options]) -> SyncCursorPage[FileObject]:
+        """List."""
+    @POST("/files", form=("file",))
+    def create(self, *, file: FileTypes, purpose: str, **options: Unpack[Options]) -> FileObject:
+        """Up."""
+    @GET("/files/{file_id}/content", headers={"Accept": "application/binary"})
+    def content(self, file_id: str, **options: Unpack[Options]) -> HttpxBinaryResponseContent:
+        """Content."""
+
+class Responses(Resource[C]): ...
+class Completions(Resource[C]): ...
+class Embeddings(Resource[C]): ...
+class Moderations(Resource[C]): ...
+class Batches(Resource[C]): ...
+
+########################################################################
+## 9. Providers: the same API at Microsoft Azure
+########################################################################
+
+# ---- 9.1 Azure ---- https://learn.microsoft.com/azure/ai-foundry/openai/reference
+
+# At Azure these take the model from the URL: /deployments/{model}/chat/completions.
+DEPLOYMENT_PATHS = frozenset(
+    (
+        "/completions",
+        "/chat/completions",
+        "/embeddings",
+        "/audio/transcriptions",
+        "/audio/translations",
+        "/audio/speech",
+        "/images/generations",
+        "/images/edits",
+    )
+)
+
+
+class AzureOptions(BaseClient[C]):
+    """What the two Azure clients change: where requests go, and what proves who is asking.
+
+    - azure_endpoint: or AZURE_OPENAI_ENDPOINT, such as https://my-resource.openai.azure.com
+    - azure_deployment: the deployment for every call; without it the `model` of a call names it
+    - api_version: or OPENAI_API_VERSION, such as 2024-10-21
+    - api_key: or AZURE_OPENAI_API_KEY; azure_ad_token: or AZURE_OPENAI_AD_TOKEN (Microsoft Entra);
+      azure_ad_token_provider: a function that returns a token, called before each request.  One of
+      the three, the environment counting only where none is passed.
+
+    The other options are those of OpenAI.
+    """
+
+    def __init__(
+        self,
+        *,
+        azure_endpoint: Optional[str] = None,
+        azure_deployment: Optional[str] = None,
+        api_version: Optional[str] = None,
+        api_key: Any = None,
+        azure_ad_token: Optional[str] = None,
+        azure_ad_token_provider: Any = None,
+        base_url: Optional[str] = None,
+        default_query: Optional[Mapping[str, object]] = None,
+        **options: Any,
+    ) -> None:
+        if (
+            sum(secret is not None for secret in (api_key, azure_ad_token, azure_ad_token_provider))
+            > 1
+        ):
+            raise OpenAIError(
+                "api_key, azure_ad_token and azure_ad_token_provider exclude one another"
+            )
+        if api_key is None and azure_ad_token is None and azure_ad_token_provider is None:
+            azure_ad_token = os.environ.get("AZURE_OPENAI_AD_TOKEN")
+        self._azure_ad_token, self._azure_ad_token_provider = (
+            azure_ad_token,
+            azure_ad_token_provider,
+        )
+        check_secret("azure_ad_token_key", azure_ad_token)
+        api_version = api_version or os.environ.get("OPENAI_API_VERSION")
+        if not api_version:
+            raise ValueError(
+                "pass api_version=... or set the environment variable OPENAI_API_VERSION"
+            )
+        self._api_version = api_version
+        if base_url is None:
+            azure_endpoint = azure_endpoint or os.environ.get("AZURE_OPENAI_ENDPOINT")
+            if not azure_endpoint:
+                raise ValueError(
+                    "pass azure_endpoint=... or base_url=..., or set the environment variable "
+                    "AZURE_OPENAI_ENDPOINT"
+                )
+            base_url = azure_endpoint.rstrip("/") + "/openai"
+            if azure_deployment:
+                base_url += "/deployments/" + encode_segment("azure_deployment", azure_deployment)
+        elif azure_endpoint is not None:
+            raise ValueError("base_url and azure_endpoint exclude each other")
+        self._azure_endpoint, self._azure_deployment = azure_endpoint, azure_deployment
+        super().__init__(
+            api_key=api_key,
+            base_url=base_url,
+            default_query=dict({"api-version": api_version}, **dict(default_query or {})),
+            **options,
+        )
+
+    def _key_from_environment(self) -> Optional[str]:
+        return None if self._has_other_credentials() else os.environ.get("AZURE_OPENAI_API_KEY")
+
+    def _has_other_credentials(self) -> bool:
+        return self._azure_ad_token is not None or self._azure_ad_token_provider is not None
+
+    def _missing_credentials(self) -> str:
+        return (
+            "Missing credentials: pass api_key, azure_ad_token or azure_ad_token_provider, or set "
+            "the environment variable AZURE_OPENAI_API_KEY or AZURE_OPENAI_AD_TOKEN"
+        )
+
+    def _auth_headers(self, key: str, call: Optional[Call]) -> Dict[str, str]:
+        if self._azure_ad_token_provider is not None or self._azure_ad_token is not None:
+            return {"Authorization": "Bearer " + (key or self._azure_ad_token or "")}
+        return {"api-key": key}
+
+    def _url(self, call: Call) -> str:
+        if call.path in DEPLOYMENT_PATHS:
+            model = call.body.get("model") if isinstance(call.body, Mapping) else None
+            if model is not None and "/deployments" not in self._base:
+                return f"{self._base}/deployments/{encode_segment('model', model)}{call.path}"
+        elif self._azure_deployment and self._azure_endpoint and call.path[:1] == "/":
+            return self._azure_endpoint.rstrip("/") + "/openai" + call.path
+        return super()._url(call)
+
+    def _secrets(self) -> List[str]:
+        return super()._secrets() + ([self._azure_ad_token] if self._azure_ad_token else [])
+
+    def _options(self) -> Dict[str, Any]:
+        options = dict(super()._options(), api_version=self._api_version)
+        if self._azure_endpoint:
+            del options["base_url"]
+            options.update(
+                azure_endpoint=self._azure_endpoint, azure_deployment=self._azure_deployment
+            )
+        if self._has_other_credentials():
+            options.update(
+                api_key=None, azure_ad_token=self._azure_ad_token,
+                azure_ad_token_provider=self._azure_ad_token_provider,
+            )
+        return options
+
+
+class AzureOpenAI(AzureOptions["OpenAI"], OpenAI):
+    __doc__ = "The client for Azure.  " + (AzureOptions.__doc__ or "").partition("\n\n")[2]
+
+    def _perform(self, call: Call) -> Any:
+        if self._azure_ad_token_provider is None:
+            return super()._perform(call)
+        token = self._azure_ad_token_provider()
+        check_secret("azure_ad_token_key", token)
+        return self._viewed(self._send(call, token), call)
+
+
+class AsyncAzureOpenAI(AzureOptions["AsyncOpenAI"], AsyncOpenAI):
+    __doc__ = "The asyncio client for Azure.  " + (AzureOptions.__doc__ or "").partition("\n\n")[2]
+
+    async def _key(self) -> str:
+        if self._azure_ad_token_provider is None:
+            return await super()._key()
+        token = self._azure_ad_token_provider()
+        if hasattr(token, "__await__"):
+            token = await token
+        check_secret("azure_ad_token_key", token)
+        return str(token)
+
+
+########################################################################
+## 10. Module-level client: openai.api_key = "..."
+########################################################################
+# `import openai_lite as openai; openai.api_key = ...; openai.chat.completions.create(...)`.
+# The options are read at each use; the client is made again when one of them has changed.
+
+api_key: Union[str, Callable[[], str], None] = None
+admin_api_key: Optional[str] = None
+organization: Optional[str] = None
+project: Optional[str] = None
+webhook_secret: Optional[str] = None
+base_url: Optional[str] = None
+timeout: Union[float, Timeout, None] = DEFAULT_TIMEOUT
+max_retries: int = DEFAULT_MAX_RETRIES
+default_headers: Optional[Mapping[str, str]] = None
+default_query: Optional[Mapping[str, object]] = None
+http_client: Optional[HTTPTransport] = None
+api_type: Optional[str] = None  # "openai" or "azure"; or OPENAI_API_TYPE
+api_version: Optional[str] = None
+azure_endpoint: Optional[str] = None
+azure_ad_token: Optional[str] = None
+azure_ad_token_provider: Optional[Callable[[], str]] = None
+
+MODULE_OPTIONS = (
+    "api_key", "admin_api_key", "organization", "project", "webhook_secret", "base_url", "timeout",
+    "max_retries", "default_headers", "default_query", "http_client",
+)
+AZURE_OPTIONS = ("api_version", "azure_endpoint", "azure_ad_token", "azure_ad_token_provider")
+module_client: Tuple[Any, Any] = (None, None)  # the options it was made from, and the client
+
+
+def load_client() -> OpenAI:
+    """The client for the present values of the module's attributes."""
+    global module_client
+    space = globals()
+    kind = api_type or os.environ.get("OPENAI_API_TYPE")
+    if kind not in (None, "openai", "azure"):
+        raise OpenAIError(f"api_type must be 'openai' or 'azure', not {kind!r}")
+    if kind is None and not (api_key or os.environ.get("OPENAI_API_KEY")):
+        azure = azure_endpoint or os.environ.get("AZURE_OPENAI_ENDPOINT")
+        kind = "azure" if azure else "openai"
+    names = MODULE_OPTIONS + (AZURE_OPTIONS if kind == "azure" else ())
+    options = {name: space[name] for name in names}
+    environment = {
+        k: v for k, v in os.environ.items() if k.startswith(("OPENAI_", "AZURE_OPENAI_"))
+    }
+    seen = (
+        kind,
+        {k: dict(v) if isinstance(v, Mapping) else v for k, v in options.items()},
+        environment,
+    )
+    if module_client[0] != seen:
+        if kind == "azure":
+            del options["admin_api_key"]
+            if options["base_url"] is None:
+                del options["base_url"]
+        made: OpenAI = AzureOpenAI(**options) if kind == "azure" else OpenAI(**options)
+        module_client = (seen, made)
+    client: OpenAI = module_client[1]
+    return client
+
+
+if TYPE_CHECKING:
+    responses: Responses[OpenAI]
+    chat: Chat[OpenAI]
+    completions: Completions[OpenAI]
+    embeddings: Embeddings[OpenAI]
+    moderations: Moderations[OpenAI]
+    models: Models[OpenAI]
+    files: Files[OpenAI]
+    batches: Batches[OpenAI]
+else:
+
+    def __getattr__(name):
+        """Resources of the module-level client; and, for annotations, the parameter types."""
+        if name in API.__annotations__ and not name.startswith("with_"):
+            return getattr(load_client(), name)
+        if name.endswith(("Param", "Params")) or name in ("RequestOptions", "FileTypes"):
+            return Dict[str, Any]  # the TypedDicts of section 8 exist for type checkers only
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
