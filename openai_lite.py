@@ -62,7 +62,7 @@ import time
 from types import MethodType
 from typing import (
     TYPE_CHECKING, Any, Callable, ClassVar, Dict, Generic, Iterable, Iterator, List, Mapping,
-    NamedTuple, Optional, Sequence, Tuple, TypeVar, Union, overload,
+    NamedTuple, Optional, Sequence, Tuple, TypeVar, Union,
 )
 
 __version__ = VERSION = "0.1.0"
@@ -92,7 +92,7 @@ if TYPE_CHECKING:
     import ssl
     from datetime import timedelta
     from types import TracebackType
-    from typing import IO, AsyncIterator, Awaitable, Coroutine, Generator, Type
+    from typing import IO, AsyncIterator, Coroutine, Generator, Type, overload
 
     from typing_extensions import (
         Concatenate, Literal, ParamSpec, Required, Self, TypedDict, Unpack, dataclass_transform,
@@ -135,6 +135,24 @@ else:
 
         def __class_getitem__(cls, _):
             return cls
+
+    class Subscripted:
+        """`Stream[X]`, where somebody does: `stream_cls=Stream[X]`."""
+
+        def __init__(self, origin, item):
+            self.__origin__, self.__args__ = origin, (item,)
+
+        def __call__(self, *args, **kwargs):
+            return self.__origin__(*args, **kwargs)
+
+        def __mro_entries__(self, bases):
+            return (self.__origin__,)
+
+        def __repr__(self):
+            return f"{self.__origin__.__name__}[{self.__args__[0]!r}]"
+
+    def overload(stub):
+        return stub
 
     def dataclass_transform(**_):
         return lambda cls: cls
@@ -2755,6 +2773,8 @@ class Stream(Generic[T]):
     """
 
     response: HTTPResponse
+    if not TYPE_CHECKING:
+        __class_getitem__ = classmethod(Subscripted)
 
     def __init__(
         self, *, cast_to: Any, response: HTTPResponse, client: Any = None, options: Any = None
@@ -2799,6 +2819,8 @@ class AsyncStream(Generic[T]):
     """The same for the async client: `async for`, `async with`, `await stream.close()`."""
 
     response: HTTPResponse
+    if not TYPE_CHECKING:
+        __class_getitem__ = classmethod(Subscripted)
 
     def __init__(
         self, *, cast_to: Any, response: HTTPResponse, client: Any = None, options: Any = None
@@ -3472,6 +3494,10 @@ else:
                     if name not in OPTION_NAMES and name not in names:
                         names.append(name)
                         required += [name] if kind.startswith("Required[") else []
+            if self.event is not None:  # `stream` goes where the official client sends it
+                names.remove("stream")
+                later = (i for i, n in enumerate(names) if n not in required and n > "stream")
+                names.insert(next(later, len(names)), "stream")
             self.names, self.required = tuple(names), tuple(required)
             self.accepted = frozenset(names).union(OPTION_NAMES)
             self.pieces = re.split(r"\{(\w+)\}", self.path)  # literal, name, literal, name, ...
@@ -3892,8 +3918,6 @@ class BaseClient(API[C]):
         if call.method == "GET":
             headers.pop("Content-Type", None)
         request.body = body
-        if call.stream and not isinstance(call.cast, type):
-            pass  # as the official client, which asks for application/json also where it streams
         headers["x-stainless-retry-count"] = "0"
         if timeout.read is not None:
             headers["x-stainless-read-timeout"] = str(timeout.read)
@@ -4480,7 +4504,8 @@ class Worker:
 
 class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
     __doc__ = (
-        "The client for asyncio: every method of OpenAI, to be awaited; calls run in threads.\n\n" + (BaseClient.__doc__ or "").partition("\n\n")[2]
+        "The client for asyncio: every method of OpenAI, to be awaited; calls run in threads.\n\n"
+        + (BaseClient.__doc__ or "").partition("\n\n")[2]
     )
 
     is_async = True
@@ -4704,98 +4729,4569 @@ class httpx:
     HTTPTransport = HTTPTransport
     Client = DefaultHttpxClient
     AsyncClient = DefaultAsyncHttpxClient
+
+
 ########################################################################
 ## 8. Resources: the API, one subsection per reference page
 ########################################################################
 
-class Model(BaseModel):
-    """A model."""
+# ---- 8.1 Shared types ---- https://platform.openai.com/docs/api-reference/introduction
+
+
+# Where a parameter wants an object, a dictionary or an object that came as a result will do.
+JSONObjectParam = Union[Mapping[str, Any], "BaseModel"]
+
+ChatModel = Literal[
+    "gpt-6-astra", "gpt-6.2-astra", "gpt-6.1-sol", "gpt-6.2-sol", "gpt-6.1-terra", "gpt-6-sol",
+    "gpt-6-luna", "gpt-5.6-sol", "gpt-5.6-terra", "gpt-5.6-luna", "gpt-5.5", "gpt-5.5-2026-04-23",
+    "gpt-5.4", "gpt-5.4-mini", "gpt-5.4-nano", "gpt-5.4-mini-2026-03-17", "gpt-5.4-nano-2026-03-17",
+    "gpt-5.3-chat-latest", "gpt-5.2", "gpt-5.2-2025-12-11", "gpt-5.2-chat-latest", "gpt-5.2-pro",
+    "gpt-5.2-pro-2025-12-11", "gpt-5.1", "gpt-5.1-2025-11-13", "gpt-5.1-codex", "gpt-5.1-mini",
+    "gpt-5.1-chat-latest", "gpt-5", "gpt-5-mini", "gpt-5-nano", "gpt-5-2025-08-07",
+    "gpt-5-mini-2025-08-07", "gpt-5-nano-2025-08-07", "gpt-5-chat-latest", "gpt-4.1",
+    "gpt-4.1-mini", "gpt-4.1-nano", "gpt-4.1-2025-04-14", "gpt-4.1-mini-2025-04-14",
+    "gpt-4.1-nano-2025-04-14", "o4-mini", "o4-mini-2025-04-16", "o3", "o3-2025-04-16", "o3-mini",
+    "o3-mini-2025-01-31", "o1", "o1-2024-12-17", "o1-preview", "o1-preview-2024-09-12", "o1-mini",
+    "o1-mini-2024-09-12", "gpt-4o", "gpt-4o-2024-11-20", "gpt-4o-2024-08-06", "gpt-4o-2024-05-13",
+    "gpt-audio-mini", "gpt-audio-mini-2025-12-15", "gpt-4o-audio-preview",
+    "gpt-4o-audio-preview-2024-10-01", "gpt-4o-audio-preview-2024-12-17",
+    "gpt-4o-audio-preview-2025-06-03", "gpt-4o-mini-audio-preview",
+    "gpt-4o-mini-audio-preview-2024-12-17", "gpt-4o-search-preview", "gpt-4o-mini-search-preview",
+    "gpt-4o-search-preview-2025-03-11", "gpt-4o-mini-search-preview-2025-03-11",
+    "chatgpt-4o-latest", "codex-mini-latest", "gpt-4o-mini", "gpt-4o-mini-2024-07-18",
+    "gpt-4-turbo", "gpt-4-turbo-2024-04-09", "gpt-4-0125-preview", "gpt-4-turbo-preview",
+    "gpt-4-1106-preview", "gpt-4-vision-preview", "gpt-4", "gpt-4-0314", "gpt-4-0613", "gpt-4-32k",
+    "gpt-4-32k-0314", "gpt-4-32k-0613", "gpt-3.5-turbo", "gpt-3.5-turbo-16k", "gpt-3.5-turbo-0301",
+    "gpt-3.5-turbo-0613", "gpt-3.5-turbo-1106", "gpt-3.5-turbo-0125", "gpt-3.5-turbo-16k-0613",
+]
+ComparisonOperator = Literal["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"]
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
+class Reasoning(BaseModel):
+    """How much a reasoning model should think, and what to show of it."""
+
+    context: Optional[Literal["auto", "current_turn", "all_turns"]] = None
+    effort: Optional[ReasoningEffort] = None
+    generate_summary: Optional[Literal["auto", "concise", "detailed"]] = None
+    mode: Optional[Union[str, Literal["standard", "pro"]]] = None
+    summary: Optional[Literal["auto", "concise", "detailed"]] = None
+
+
+class OutputTokensDetails(BaseModel):
+    reasoning_tokens: int
+
+
+class ModerationError(BaseModel):
+    code: str
+    message: str
+    type: Literal["error"]
+
+
+class PromptCacheBreakpoint(BaseModel):
+    mode: Literal["explicit"]
+    ttl: Optional[Literal["30m", "12h"]] = None
+
+
+class ComparisonFilter(BaseModel):
+    """Compare one attribute of a file with a value."""
+
+    key: str
+    type: ComparisonOperator
+    value: Union[str, float, bool, List[Union[str, float]]]
+
+
+class CompoundFilter(BaseModel):
+    """Combine filters with "and" or "or"."""
+
+    filters: List[object]
+    type: Literal["and", "or"]
+
+
+class ResponseFormatText(BaseModel):
+    type: Literal["text"]
+
+
+class CustomToolInputFormatGrammar(BaseModel):
+    definition: str
+    syntax: Literal["lark", "regex"]
+    type: Literal["grammar"]
+
+
+class ModerationResult(BaseModel):
+    categories: Dict[str, bool]
+    category_applied_input_types: Dict[str, List[Literal["text", "image"]]]
+    category_scores: Dict[str, float]
+    flagged: bool
+    model: str
+    type: Literal["moderation_result"]
+
+
+class ResponseFormatJSONObject(BaseModel):
+    type: Literal["json_object"]
+
+
+if TYPE_CHECKING:
+
+    class BatchCreateOutputExpiresAfterParam(TypedDict, total=False):
+        anchor: Required[Literal["created_at"]]
+        seconds: Required[int]
+
+    class ChatCompletionModerationParam(TypedDict, total=False):
+        model: Required[str]
+        policy: Optional[Union[ChatCompletionModerationPolicyParam, JSONObjectParam]]
+
+    class ChatCompletionModerationPolicyParam(TypedDict, total=False):
+        input: Optional[Union[ChatCompletionModerationPolicyInputParam, JSONObjectParam]]
+        output: Optional[Union[ChatCompletionModerationPolicyOutputParam, JSONObjectParam]]
+
+    class ChatCompletionModerationPolicyInputParam(TypedDict, total=False):
+        mode: Required[Literal["score", "block"]]
+
+    class ChatCompletionModerationPolicyOutputParam(TypedDict, total=False):
+        mode: Required[Literal["score", "block"]]
+
+    class PromptCacheOptionsParam(TypedDict, total=False):
+        mode: Literal["implicit", "explicit"]
+        ttl: Literal["30m"]
+
+    class ResponseFormatTextParam(TypedDict, total=False):
+        type: Required[Literal["text"]]
+
+    class ResponseFormatJSONSchemaParam(TypedDict, total=False):
+        json_schema: Required[Union[ResponseFormatJSONSchemaSchemaParam, JSONObjectParam]]
+        type: Required[Literal["json_schema"]]
+
+    class ResponseFormatJSONSchemaSchemaParam(TypedDict, total=False):
+        name: Required[str]
+        description: str
+        schema: Mapping[str, object]
+        strict: Optional[bool]
+
+    class ResponseFormatJSONObjectParam(TypedDict, total=False):
+        type: Required[Literal["json_object"]]
+
+    class ReasoningParam(TypedDict, total=False):
+        context: Optional[Literal["auto", "current_turn", "all_turns"]]
+        effort: Optional[ReasoningEffort]
+        generate_summary: Optional[Literal["auto", "concise", "detailed"]]
+        mode: Union[str, Literal["standard", "pro"]]
+        summary: Optional[Literal["auto", "concise", "detailed"]]
+
+    class ResponseOutputRefusalParam(TypedDict, total=False):
+        refusal: Required[str]
+        type: Required[Literal["refusal"]]
+
+    ChatCompletionContentPartRefusalParam = ResponseOutputRefusalParam
+
+    class FunctionDefinitionParam(TypedDict, total=False):
+        name: Required[str]
+        description: str
+        parameters: Mapping[str, object]
+        strict: Optional[bool]
+
+    class ComparisonFilterParam(TypedDict, total=False):
+        key: Required[str]
+        type: Required[ComparisonOperator]
+        value: Required[Union[str, float, bool, Sequence[Union[str, float]]]]
+
+    class CompoundFilterParam(TypedDict, total=False):
+        filters: Required[Iterable[object]]
+        type: Required[Literal["and", "or"]]
+
+    class CustomToolInputFormatGrammarParam(TypedDict, total=False):
+        definition: Required[str]
+        syntax: Required[Literal["lark", "regex"]]
+        type: Required[Literal["grammar"]]
+
+    class PromptCacheBreakpointParam(TypedDict, total=False):
+        mode: Required[Literal["explicit"]]
+        ttl: Literal["30m", "12h"]
+
+
+# ---- 8.2 Responses ---- https://platform.openai.com/docs/api-reference/responses
+
+
+ContainerMemoryLimit = Literal["1g", "4g", "16g", "64g"]
+HostedToolType = Literal[
+    "file_search", "web_search_preview", "computer", "computer_use_preview", "computer_use",
+    "web_search_preview_2025_03_11", "image_generation", "code_interpreter",
+]
+McpConnectorID = Literal[
+    "connector_dropbox", "connector_gmail", "connector_googlecalendar", "connector_googledrive",
+    "connector_microsoftteams", "connector_outlookcalendar", "connector_outlookemail",
+    "connector_sharepoint",
+]
+ResponseImageDetail = Literal["low", "high", "auto", "original"]
+ResponseIncludable = Literal[
+    "file_search_call.results", "web_search_call.results", "web_search_call.action.sources",
+    "message.input_image.image_url", "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs", "reasoning.encrypted_content", "message.output_text.logprobs",
+]
+ResponseSearchStatus = Literal["in_progress", "searching", "completed", "incomplete", "failed"]
+ResponseServiceTier = Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"]
+ResponseStatus = Literal["completed", "failed", "in_progress", "cancelled", "queued", "incomplete"]
+ResponsesModel = Union[
+    ChatModel,
+    Literal[
+        "o1-pro", "o1-pro-2025-03-19", "o3-pro", "o3-pro-2025-06-10", "o3-deep-research",
+        "o3-deep-research-2025-06-26", "o4-mini-deep-research", "o4-mini-deep-research-2025-06-26",
+        "computer-use-preview", "computer-use-preview-2025-03-11", "gpt-5.5-pro",
+        "gpt-5.5-pro-2026-04-23", "gpt-5-codex", "gpt-5-pro", "gpt-5-pro-2025-10-06",
+        "gpt-5.1-codex-max", "gpt-daybreak-blue-latest", "gpt-daybreak-red-latest", "gpt-5.6-cyber",
+        "gpt-6-cyber", "gpt-rosalind-research", "gpt-6-rosalind", "gpt-6.2-astra-law",
+    ],
+]
+ToolImageFormat = Literal["png", "webp", "jpeg", "gif", "svg"]
+ToolImageModel = Literal[
+    "gpt-image-1", "gpt-image-1-mini", "gpt-image-2", "gpt-image-2-2026-04-21",
+    "gpt-image-2.5-sunburst", "gpt-image-2.5-sunburst-2026-09-08", "gpt-image-2.5-flare",
+    "gpt-image-2.5-flare-2026-09-08", "gpt-image-2.6-sunburst", "gpt-image-2.6-flare",
+    "gpt-image-1.5", "chatgpt-image-latest",
+]
+ToolImageQuality = Literal["low", "medium", "high", "xhigh", "max", "auto"]
+
+
+class Responses(Resource[C]):
+    """Generate text, images, calls of your functions: the API that succeeds chat completions."""
+
+    input_items: ResponsesInputItems[C]
+    input_tokens: ResponsesInputTokens[C]
+    with_raw_response: Responses[Raw[C]]
+    with_streaming_response: Responses[Streamed[C]]
+
+    @overload
+    def create(
+        self: Responses[OpenAI], *, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[ResponseCreateParams]
+    ) -> Response: ...
+    @overload
+    def create(
+        self: Responses[OpenAI], *, stream: Literal[True], **params: Unpack[ResponseCreateParams]
+    ) -> Stream[ResponseStreamEvent]: ...
+    @overload
+    def create(
+        self: Responses[OpenAI], *, stream: bool, **params: Unpack[ResponseCreateParams]
+    ) -> Union[Response, Stream[ResponseStreamEvent]]: ...
+    @overload
+    def create(
+        self: Responses[AsyncOpenAI], *, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[ResponseCreateParams]
+    ) -> Coroutine[Any, Any, Response]: ...
+    @overload
+    def create(
+        self: Responses[AsyncOpenAI], *, stream: Literal[True],
+        **params: Unpack[ResponseCreateParams]
+    ) -> Coroutine[Any, Any, AsyncStream[ResponseStreamEvent]]: ...
+    @overload
+    def create(
+        self: Responses[AsyncOpenAI], *, stream: bool, **params: Unpack[ResponseCreateParams]
+    ) -> Coroutine[Any, Any, Union[Response, AsyncStream[ResponseStreamEvent]]]: ...
+    @overload
+    def create(
+        self: Responses[Raw[OpenAI]], *, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[ResponseCreateParams]
+    ) -> LegacyAPIResponse[Response]: ...
+    @overload
+    def create(
+        self: Responses[Raw[OpenAI]], *, stream: Literal[True],
+        **params: Unpack[ResponseCreateParams]
+    ) -> LegacyAPIResponse[Stream[ResponseStreamEvent]]: ...
+    @overload
+    def create(
+        self: Responses[Raw[AsyncOpenAI]], *, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[ResponseCreateParams]
+    ) -> Coroutine[Any, Any, LegacyAPIResponse[Response]]: ...
+    @overload
+    def create(
+        self: Responses[Raw[AsyncOpenAI]], *, stream: Literal[True],
+        **params: Unpack[ResponseCreateParams]
+    ) -> Coroutine[Any, Any, LegacyAPIResponse[AsyncStream[ResponseStreamEvent]]]: ...
+    @overload
+    def create(
+        self: Responses[Streamed[OpenAI]], *, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[ResponseCreateParams]
+    ) -> ResponseContextManager[APIResponse[Response]]: ...
+    @overload
+    def create(
+        self: Responses[Streamed[OpenAI]], *, stream: Literal[True],
+        **params: Unpack[ResponseCreateParams]
+    ) -> ResponseContextManager[APIResponse[Stream[ResponseStreamEvent]]]: ...
+    @overload
+    def create(
+        self: Responses[Streamed[AsyncOpenAI]], *, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[ResponseCreateParams]
+    ) -> AsyncResponseContextManager[AsyncAPIResponse[Response]]: ...
+    @overload
+    def create(
+        self: Responses[Streamed[AsyncOpenAI]], *, stream: Literal[True],
+        **params: Unpack[ResponseCreateParams]
+    ) -> AsyncResponseContextManager[AsyncAPIResponse[AsyncStream[ResponseStreamEvent]]]: ...
+    @POST("/responses", event="ResponseStreamEvent")
+    def create(
+        self, *, stream: Optional[bool] = omit, **params: Unpack[ResponseCreateParams]
+    ) -> Response:
+        """Ask a model for a response.
+
+        Returns the Response once it is complete, or with `stream=True` its events as they happen.
+        With `background=True` it returns at once: ask retrieve() until `status` is final.
+        """
+
+    @overload
+    def retrieve(
+        self: Responses[OpenAI], response_id: str, *, stream: Literal[False] = ...,
+        **params: Unpack[ResponseRetrieveParams]
+    ) -> Response: ...
+    @overload
+    def retrieve(
+        self: Responses[OpenAI], response_id: str, *, stream: Literal[True],
+        **params: Unpack[ResponseRetrieveParams]
+    ) -> Stream[ResponseStreamEvent]: ...
+    @overload
+    def retrieve(
+        self: Responses[OpenAI], response_id: str, *, stream: bool,
+        **params: Unpack[ResponseRetrieveParams]
+    ) -> Union[Response, Stream[ResponseStreamEvent]]: ...
+    @overload
+    def retrieve(
+        self: Responses[AsyncOpenAI], response_id: str, *, stream: Literal[False] = ...,
+        **params: Unpack[ResponseRetrieveParams]
+    ) -> Coroutine[Any, Any, Response]: ...
+    @overload
+    def retrieve(
+        self: Responses[AsyncOpenAI], response_id: str, *, stream: Literal[True],
+        **params: Unpack[ResponseRetrieveParams]
+    ) -> Coroutine[Any, Any, AsyncStream[ResponseStreamEvent]]: ...
+    @overload
+    def retrieve(
+        self: Responses[AsyncOpenAI], response_id: str, *, stream: bool,
+        **params: Unpack[ResponseRetrieveParams]
+    ) -> Coroutine[Any, Any, Union[Response, AsyncStream[ResponseStreamEvent]]]: ...
+    @overload
+    def retrieve(
+        self: Responses[Raw[OpenAI]], response_id: str, *, stream: Literal[False] = ...,
+        **params: Unpack[ResponseRetrieveParams]
+    ) -> LegacyAPIResponse[Response]: ...
+    @overload
+    def retrieve(
+        self: Responses[Raw[OpenAI]], response_id: str, *, stream: Literal[True],
+        **params: Unpack[ResponseRetrieveParams]
+    ) -> LegacyAPIResponse[Stream[ResponseStreamEvent]]: ...
+    @overload
+    def retrieve(
+        self: Responses[Raw[AsyncOpenAI]], response_id: str, *, stream: Literal[False] = ...,
+        **params: Unpack[ResponseRetrieveParams]
+    ) -> Coroutine[Any, Any, LegacyAPIResponse[Response]]: ...
+    @overload
+    def retrieve(
+        self: Responses[Raw[AsyncOpenAI]], response_id: str, *, stream: Literal[True],
+        **params: Unpack[ResponseRetrieveParams]
+    ) -> Coroutine[Any, Any, LegacyAPIResponse[AsyncStream[ResponseStreamEvent]]]: ...
+    @overload
+    def retrieve(
+        self: Responses[Streamed[OpenAI]], response_id: str, *, stream: Literal[False] = ...,
+        **params: Unpack[ResponseRetrieveParams]
+    ) -> ResponseContextManager[APIResponse[Response]]: ...
+    @overload
+    def retrieve(
+        self: Responses[Streamed[OpenAI]], response_id: str, *, stream: Literal[True],
+        **params: Unpack[ResponseRetrieveParams]
+    ) -> ResponseContextManager[APIResponse[Stream[ResponseStreamEvent]]]: ...
+    @overload
+    def retrieve(
+        self: Responses[Streamed[AsyncOpenAI]], response_id: str, *, stream: Literal[False] = ...,
+        **params: Unpack[ResponseRetrieveParams]
+    ) -> AsyncResponseContextManager[AsyncAPIResponse[Response]]: ...
+    @overload
+    def retrieve(
+        self: Responses[Streamed[AsyncOpenAI]], response_id: str, *, stream: Literal[True],
+        **params: Unpack[ResponseRetrieveParams]
+    ) -> AsyncResponseContextManager[AsyncAPIResponse[AsyncStream[ResponseStreamEvent]]]: ...
+    @GET("/responses/{response_id}", event="ResponseStreamEvent")
+    def retrieve(
+        self, response_id: str, *, stream: Optional[bool] = omit,
+        **params: Unpack[ResponseRetrieveParams]
+    ) -> Response:
+        """Fetch a stored response; with `stream=True` its events, from `starting_after` on."""
+
+    @DELETE("/responses/{response_id}", headers={"Accept": "*/*"})
+    def delete(self, response_id: str, **options: Unpack[Options]) -> None:
+        """Delete a stored response.  Raises NotFoundError if there is none of this id."""
+
+    @POST("/responses/{response_id}/cancel")
+    def cancel(self, response_id: str, **options: Unpack[Options]) -> Response:
+        """Stop a response that runs in the background; returns it as it was when it stopped."""
+
+    @POST("/responses/compact")
+    def compact(
+        self, *, model: Optional[Union[ResponsesModel, str]],
+        image: Union[ResponseImageParam, JSONObjectParam] = omit,
+        input: Optional[
+            Union[str, Iterable[Union[ResponseInputItemParam, JSONObjectParam]]]
+        ] = omit,
+        instructions: Optional[str] = omit, previous_response_id: Optional[str] = omit,
+        prompt_cache_key: Optional[str] = omit,
+        prompt_cache_options: Optional[Union[PromptCacheOptionsParam, JSONObjectParam]] = omit,
+        prompt_cache_retention: Optional[Literal["in_memory", "24h"]] = omit,
+        service_tier: Optional[Literal["auto", "default", "fast", "flex", "priority"]] = omit,
+        **options: Unpack[Options]
+    ) -> CompactedResponse:
+        """Shrink a long conversation to encrypted items that stand for it.
+
+        Returns a CompactedResponse whose `output` is the `input` to go on with.
+        """
+
+
+class ResponseCreateParams(Options, total=False):
+    """The parameters of responses.create()."""
+    access_programs: Union[ResponseAccessProgramsParam, JSONObjectParam]
+    background: Optional[bool]  # return at once, run on the server
+    background_options: Union[ResponseBackgroundOptionsParam, JSONObjectParam]
+    context_management: Optional[Iterable[Union[ResponseContextManagementParam, JSONObjectParam]]]
+    conversation: Optional[Union[str, ResponseConversationParamParam, JSONObjectParam]]  # or its id
+    image: Union[ResponseImageParam, JSONObjectParam]
+    include: Optional[List[ResponseIncludable]]  # what else to return
+    input: Union[str, Iterable[Union[ResponseInputItemParam, JSONObjectParam]]]
+    instructions: Optional[str]  # the system message
+    max_output_tokens: Optional[int]  # reasoning included
+    max_tool_calls: Optional[int]
+    metadata: Optional[Mapping[str, str]]  # up to 16 pairs, to find the object by
+    model: Union[str, ResponsesModel]
+    moderation: Optional[Union[ChatCompletionModerationParam, JSONObjectParam]]
+    parallel_tool_calls: Optional[bool]
+    previous_response_id: Optional[str]  # go on from this response
+    prompt: Optional[Union[ResponsePromptParam, JSONObjectParam]]
+    prompt_cache_key: Optional[str]  # requests that share a beginning
+    prompt_cache_options: Union[ResponsePromptCacheOptionsParam, JSONObjectParam]
+    prompt_cache_retention: Optional[Literal["in_memory", "24h"]]
+    reasoning: Optional[Union[ReasoningParam, JSONObjectParam]]
+    safety_identifier: Optional[str]  # tells your users apart; send a hash
+    service_tier: Optional[ResponseServiceTier]
+    store: Optional[bool]  # keep it on the server, for retrieve()
+    stream_options: Optional[Union[ResponseStreamOptionsParam, JSONObjectParam]]
+    temperature: Optional[float]  # 0 (nearly deterministic) to 2
+    text: Union[ResponseTextConfigParam, JSONObjectParam]
+    tool_choice: Union[
+        Literal["none", "auto", "required"], ResponseToolChoiceParam, JSONObjectParam,
+    ]
+    tools: Iterable[Union[ToolParam, JSONObjectParam]]
+    top_logprobs: Optional[int]  # 0 to 20 alternatives per token
+    top_p: Optional[float]  # 0 to 1; the alternative to temperature
+    # "auto" drops the oldest items if there are too many
+    truncation: Optional[Literal["auto", "disabled"]]
+    user: str  # older name of safety_identifier
+
+
+class ResponseRetrieveParams(Options, total=False):
+    """The parameters of responses.retrieve()."""
+    include: List[ResponseIncludable]  # what else to return
+    include_obfuscation: bool
+    starting_after: int
+
+
+class ResponsesInputItems(Resource[C]):
+    """What a stored response was asked."""
+
+    with_raw_response: ResponsesInputItems[Raw[C]]
+    with_streaming_response: ResponsesInputItems[Streamed[C]]
+
+    @GET("/responses/{response_id}/input_items")
+    def list(
+        self, response_id: str, *, after: str = omit, include: List[ResponseIncludable] = omit,
+        limit: int = omit, order: Literal["asc", "desc"] = omit, **options: Unpack[Options]
+    ) -> SyncCursorPage[ResponseItem]:
+        """List the items that a response was asked, the latest first unless `order="asc"`."""
+
+
+class ResponsesInputTokens(Resource[C]):
+    """How many tokens a request would cost."""
+
+    with_raw_response: ResponsesInputTokens[Raw[C]]
+    with_streaming_response: ResponsesInputTokens[Streamed[C]]
+
+    @POST("/responses/input_tokens")
+    def count(
+        self, *,
+        conversation: Optional[Union[str, ResponseConversationParamParam, JSONObjectParam]] = omit,
+        input: Optional[
+            Union[str, Iterable[Union[ResponseInputItemParam, JSONObjectParam]]]
+        ] = omit,
+        instructions: Optional[str] = omit, model: Optional[str] = omit,
+        parallel_tool_calls: Optional[bool] = omit,
+        personality: Union[str, Literal["friendly", "pragmatic"]] = omit,
+        previous_response_id: Optional[str] = omit,
+        reasoning: Optional[Union[ReasoningParam, JSONObjectParam]] = omit,
+        text: Optional[Union[ResponseInputTokenCountTextParam, JSONObjectParam]] = omit,
+        tool_choice: Optional[
+            Union[Literal["none", "auto", "required"], ResponseToolChoiceParam, JSONObjectParam]
+        ] = omit,
+        tools: Optional[Iterable[Union[ToolParam, JSONObjectParam]]] = omit,
+        truncation: Literal["auto", "disabled"] = omit, **options: Unpack[Options]
+    ) -> InputTokenCountResponse:
+        """Count the tokens of a request, in `input_tokens`, without running it."""
+
+
+class Response(BaseModel):
+    """What a model answered, and with which settings."""
+
     id: str
+    created_at: float  # Unix time, in seconds
+    model: Union[str, ResponsesModel]
+    object: Literal["response"]
+    output: List[ResponseOutputItem]
+    parallel_tool_calls: bool
+    tool_choice: Union[Literal["none", "auto", "required"], ResponseToolChoice]
+    tools: List[Tool]
+    access_programs: Optional[ResponseAccessPrograms] = None
+    error: Optional[ResponseError] = None
+    incomplete_details: Optional[ResponseIncompleteDetails] = None
+    instructions: Optional[Union[str, List[ResponseInputItem]]] = None
+    metadata: Optional[Dict[str, str]] = None
+    temperature: Optional[float] = None
+    top_p: Optional[float] = None
+    background: Optional[bool] = None
+    completed_at: Optional[float] = None  # Unix time, in seconds
+    conversation: Optional[ResponseConversation] = None
+    image: Optional[ResponseImage] = None
+    input_transformations: Optional[List[ResponseInputTransformation]] = None
+    max_output_tokens: Optional[int] = None
+    max_tool_calls: Optional[int] = None
+    moderation: Optional[ResponseModeration] = None
+    previous_response_id: Optional[str] = None
+    prompt: Optional[ResponsePrompt] = None
+    prompt_cache_diagnostics: Optional[ResponsePromptCacheDiagnostics] = None
+    prompt_cache_key: Optional[str] = None
+    prompt_cache_options: Optional[ResponsePromptCacheOptions] = None
+    prompt_cache_retention: Optional[Literal["in_memory", "24h"]] = None
+    reasoning: Optional[Reasoning] = None
+    safety_identifier: Optional[str] = None
+    service_tier: Optional[ResponseServiceTier] = None
+    status: Optional[ResponseStatus] = None
+    text: Optional[ResponseTextConfig] = None
+    tool_usage: Optional[ResponseToolUsage] = None
+    top_logprobs: Optional[int] = None
+    truncation: Optional[Literal["auto", "disabled"]] = None
+    usage: Optional[ResponseUsage] = None
+    user: Optional[str] = None
+
+    @property
+    def output_text(self) -> str:
+        """The text of all messages in the output, joined; "" if there is none."""
+        return "".join(
+            part.text
+            for item in self.output
+            if item.type == "message"
+            for part in item.content
+            if part.type == "output_text"
+        )
+
+
+class ResponseAccessPrograms(BaseModel):
+    cyber: Literal["standard", "daybreak_blue", "daybreak_red"]
+
+
+class ResponseError(BaseModel):
+    """Why a response failed."""
+
+    code: Literal[
+        "server_error", "rate_limit_exceeded", "invalid_prompt", "data_residency_mismatch",
+        "bio_policy", "misalignment_policy_violation", "vector_store_timeout", "invalid_image",
+        "invalid_image_format", "invalid_base64_image", "invalid_image_url", "image_too_large",
+        "image_too_small", "image_parse_error", "image_content_policy_violation",
+        "invalid_image_mode", "image_file_too_large", "unsupported_image_media_type",
+        "empty_image_file", "failed_to_download_image", "image_file_not_found",
+    ]
+    message: str
+    misalignment: Optional[ResponseErrorMisalignment] = None
+    param: Optional[str] = None
+    type: Optional[str] = None
+
+
+class ResponseErrorMisalignment(BaseModel):
+    detailed_explanation: Optional[str] = None
+    error_type: Optional[
+        Union[
+            str,
+            Literal[
+                "potentially_unintended_data_transfer", "potentially_unintended_data_access",
+                "potentially_unintended_destructive_activity", "other",
+            ],
+        ]
+    ] = None
+    review_target: Optional[str] = None
+    steer: Optional[ResponseErrorMisalignmentSteer] = None
+
+
+class ResponseErrorMisalignmentSteer(BaseModel):
+    message: str
+
+
+class ResponseIncompleteDetails(BaseModel):
+    reason: Optional[
+        Literal["max_output_tokens", "max_messages", "content_filter", "steered"]
+    ] = None
+
+
+class EasyInputMessage(BaseModel):
+    content: Union[str, List[Union[ResponseInputText, ResponseInputImage, ResponseInputFile]]]
+    role: Literal["user", "assistant", "system", "developer"]
+    phase: Optional[Literal["commentary", "final_answer"]] = None
+    type: Optional[Literal["message"]] = None
+
+
+class ResponseInputText(BaseModel):
+    text: str
+    type: Literal["input_text"]
+    prompt_cache_breakpoint: Optional[PromptCacheBreakpoint] = None
+
+ResponseInputTextContent = ResponseInputText
+
+
+class ResponseInputImage(BaseModel):
+    detail: ResponseImageDetail
+    type: Literal["input_image"]
+    file_id: Optional[str] = None
+    image_url: Optional[str] = None
+    prompt_cache_breakpoint: Optional[PromptCacheBreakpoint] = None
+
+
+class ResponseInputFile(BaseModel):
+    type: Literal["input_file"]
+    detail: Optional[Literal["auto", "low", "high"]] = None
+    file_data: Optional[str] = None
+    file_id: Optional[str] = None
+    file_url: Optional[str] = None
+    filename: Optional[str] = None
+    prompt_cache_breakpoint: Optional[PromptCacheBreakpoint] = None
+
+ResponseInputFileContent = ResponseInputFile
+
+
+class ResponseInputMessage(BaseModel):
+    content: List[Union[ResponseInputText, ResponseInputImage, ResponseInputFile]]
+    role: Literal["user", "system", "developer"]
+    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+    type: Optional[Literal["message"]] = None
+
+
+class ResponseOutputMessage(BaseModel):
+    """A message of the model."""
+
+    id: str
+    content: List[Union[ResponseOutputText, ResponseOutputRefusal]]
+    role: Literal["assistant"]
+    status: Literal["in_progress", "completed", "incomplete"]
+    type: Literal["message"]
+    phase: Optional[Literal["commentary", "final_answer"]] = None
+
+
+class ResponseOutputText(BaseModel):
+    """A piece of text, with what it cites."""
+
+    annotations: List[ResponseAnnotation]
+    text: str
+    type: Literal["output_text"]
+    logprobs: Optional[List[ResponseOutputTextLogprob]] = None
+
+
+class ResponseAnnotationFileCitation(BaseModel):
+    file_id: str
+    filename: str
+    index: int
+    type: Literal["file_citation"]
+
+
+class ResponseAnnotationURLCitation(BaseModel):
+    end_index: int
+    start_index: int
+    title: str
+    type: Literal["url_citation"]
+    url: str
+
+
+class ResponseAnnotationContainerFileCitation(BaseModel):
+    container_id: str
+    end_index: int
+    file_id: str
+    filename: str
+    start_index: int
+    type: Literal["container_file_citation"]
+
+
+class ResponseAnnotationFilePath(BaseModel):
+    file_id: str
+    index: int
+    type: Literal["file_path"]
+
+
+class ResponseOutputTextLogprob(BaseModel):
+    token: str
+    bytes: List[int]
+    logprob: float
+    top_logprobs: List[ResponseOutputTextLogprobTopLogprob]
+
+
+class ResponseOutputTextLogprobTopLogprob(BaseModel):
+    token: str
+    bytes: List[int]
+    logprob: float
+
+
+class ResponseOutputRefusal(BaseModel):
+    """What the model says when it refuses."""
+
+    refusal: str
+    type: Literal["refusal"]
+
+
+class ResponseFileSearchToolCall(BaseModel):
+    id: str
+    queries: List[str]
+    status: ResponseSearchStatus
+    type: Literal["file_search_call"]
+    results: Optional[List[ResponseFileSearchToolCallResult]] = None
+
+
+class ResponseFileSearchToolCallResult(BaseModel):
+    attributes: Optional[Dict[str, Union[str, float, bool]]] = None
+    file_id: Optional[str] = None
+    filename: Optional[str] = None
+    score: Optional[float] = None
+    text: Optional[str] = None
+
+
+class ResponseComputerToolCall(BaseModel):
+    id: str
+    call_id: str
+    pending_safety_checks: List[ResponseComputerToolCallPendingSafetyCheck]
+    status: Literal["in_progress", "completed", "incomplete"]
+    type: Literal["computer_call"]
+    action: Optional[ComputerAction] = None
+    actions: Optional[List[ComputerAction]] = None
+
+
+class ResponseComputerToolCallPendingSafetyCheck(BaseModel):
+    id: str
+    code: Optional[str] = None
+    message: Optional[str] = None
+
+
+class ResponseActionClick(BaseModel):
+    button: Literal["left", "right", "wheel", "back", "forward"]
+    type: Literal["click"]
+    x: int
+    y: int
+    keys: Optional[List[str]] = None
+
+
+class ResponseActionDoubleClick(BaseModel):
+    type: Literal["double_click"]
+    x: int
+    y: int
+    keys: Optional[List[str]] = None
+
+
+class ResponseActionDrag(BaseModel):
+    path: List[ResponseActionDragPath]
+    type: Literal["drag"]
+    keys: Optional[List[str]] = None
+
+
+class ResponseActionDragPath(BaseModel):
+    x: int
+    y: int
+
+
+class ResponseActionKeypress(BaseModel):
+    keys: List[str]
+    type: Literal["keypress"]
+
+
+class ResponseActionMove(BaseModel):
+    type: Literal["move"]
+    x: int
+    y: int
+    keys: Optional[List[str]] = None
+
+
+class ResponseActionScreenshot(BaseModel):
+    type: Literal["screenshot"]
+
+
+class ResponseActionScroll(BaseModel):
+    scroll_x: int
+    scroll_y: int
+    type: Literal["scroll"]
+    x: int
+    y: int
+    keys: Optional[List[str]] = None
+
+
+class ResponseActionType(BaseModel):
+    text: str
+    type: Literal["type"]
+
+
+class ResponseActionWait(BaseModel):
+    type: Literal["wait"]
+
+
+class ResponseInputComputerCallOutput(BaseModel):
+    call_id: str
+    output: ResponseComputerToolCallOutputScreenshot
+    type: Literal["computer_call_output"]
+    id: Optional[str] = None
+    acknowledged_safety_checks: Optional[
+        List[ResponseInputComputerCallOutputAcknowledgedSafetyCheck]
+    ] = None
+    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+
+
+class ResponseComputerToolCallOutputScreenshot(BaseModel):
+    type: Literal["computer_screenshot"]
+    file_id: Optional[str] = None
+    image_url: Optional[str] = None
+
+
+class ResponseInputComputerCallOutputAcknowledgedSafetyCheck(BaseModel):
+    id: str
+    code: Optional[str] = None
+    message: Optional[str] = None
+
+
+class ResponseFunctionWebSearch(BaseModel):
+    id: str
+    action: Union[
+        ResponseFunctionWebSearchActionSearch, ResponseFunctionWebSearchActionOpenPage,
+        ResponseFunctionWebSearchActionFind,
+    ]
+    status: Literal["in_progress", "searching", "completed", "failed", "incomplete"]
+    type: Literal["web_search_call"]
+
+
+class ResponseFunctionWebSearchActionSearch(BaseModel):
+    type: Literal["search"]
+    queries: Optional[List[str]] = None
+    query: Optional[str] = None
+    sources: Optional[List[ResponseFunctionWebSearchActionSearchSource]] = None
+
+
+class ResponseFunctionWebSearchActionSearchSource(BaseModel):
+    type: Literal["url"]
+    url: str
+
+
+class ResponseFunctionWebSearchActionOpenPage(BaseModel):
+    type: Literal["open_page"]
+    url: Optional[str] = None
+
+
+class ResponseFunctionWebSearchActionFind(BaseModel):
+    pattern: str
+    type: Literal["find_in_page"]
+    url: str
+
+
+class ResponseFunctionToolCall(BaseModel):
+    """The model wants a function of yours called; `arguments` is JSON text."""
+
+    arguments: str  # JSON text
+    call_id: str
+    name: str
+    type: Literal["function_call"]
+    id: Optional[str] = None
+    async_: Optional[bool]
+    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    namespace: Optional[str] = None
+    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+
+
+class ResponseCallerDirect(BaseModel):
+    type: Literal["direct"]
+
+
+class ResponseCallerProgram(BaseModel):
+    caller_id: str
+    type: Literal["program"]
+
+
+class ResponseInputFunctionCallOutput(BaseModel):
+    output: Union[str, List[ResponseFunctionCallOutputItem]]
+    type: Literal["function_call_output"]
+    id: Optional[str] = None
+    call_id: Optional[str] = None
+    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    name: Optional[str] = None
+    namespace: Optional[str] = None
+    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+
+
+class ResponseInputImageContent(BaseModel):
+    type: Literal["input_image"]
+    detail: Optional[ResponseImageDetail] = None
+    file_id: Optional[str] = None
+    image_url: Optional[str] = None
+    prompt_cache_breakpoint: Optional[PromptCacheBreakpoint] = None
+
+
+class ResponseInputToolSearchCall(BaseModel):
+    arguments: object
+    type: Literal["tool_search_call"]
+    id: Optional[str] = None
+    call_id: Optional[str] = None
+    execution: Optional[Literal["server", "client"]] = None
+    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+
+
+class ResponseToolSearchOutputItemParam(BaseModel):
+    tools: List[Tool]
+    type: Literal["tool_search_output"]
+    id: Optional[str] = None
+    call_id: Optional[str] = None
+    execution: Optional[Literal["server", "client"]] = None
+    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+
+
+class FunctionTool(BaseModel):
+    name: str
+    type: Literal["function"]
+    parameters: Optional[Dict[str, object]] = None
+    strict: Optional[bool] = None
+    allowed_callers: Optional[List[Literal["direct", "programmatic"]]] = None
+    async_: Optional[bool]
+    defer_loading: Optional[bool] = None
+    description: Optional[str] = None
+    output_schema: Optional[Dict[str, object]] = None
+
+
+class FileSearchTool(BaseModel):
+    type: Literal["file_search"]
+    vector_store_ids: List[str]
+    filters: Optional[Union[ComparisonFilter, CompoundFilter]] = None
+    max_num_results: Optional[int] = None
+    ranking_options: Optional[FileSearchToolRankingOptions] = None
+
+
+class FileSearchToolRankingOptions(BaseModel):
+    hybrid_search: Optional[FileSearchToolRankingOptionsHybridSearch] = None
+    ranker: Optional[Literal["auto", "default-2024-11-15"]] = None
+    score_threshold: Optional[float] = None
+
+
+class FileSearchToolRankingOptionsHybridSearch(BaseModel):
+    embedding_weight: float
+    text_weight: float
+
+
+class ComputerTool(BaseModel):
+    type: Literal["computer"]
+
+
+class ComputerUsePreviewTool(BaseModel):
+    display_height: int
+    display_width: int
+    environment: Literal["windows", "mac", "linux", "ubuntu", "browser"]
+    type: Literal["computer_use_preview"]
+
+
+class WebSearchTool(BaseModel):
+    type: Literal["web_search", "web_search_2025_08_26"]
+    external_web_access: Optional[bool] = None
+    filters: Optional[WebSearchToolFilters] = None
+    search_context_size: Optional[Literal["low", "medium", "high"]] = None
+    user_location: Optional[WebSearchToolUserLocation] = None
+
+
+class WebSearchToolFilters(BaseModel):
+    allowed_domains: Optional[List[str]] = None
+
+
+class WebSearchToolUserLocation(BaseModel):
+    city: Optional[str] = None
+    country: Optional[str] = None
+    region: Optional[str] = None
+    timezone: Optional[str] = None
+    type: Optional[Literal["approximate"]] = None
+
+
+class ToolMcp(BaseModel):
+    server_label: str
+    type: Literal["mcp"]
+    allowed_callers: Optional[List[Literal["direct", "programmatic"]]] = None
+    allowed_tools: Optional[Union[List[str], ToolMcpAllowedTools]] = None
+    authorization: Optional[str] = None
+    connector_id: Optional[McpConnectorID] = None
+    defer_loading: Optional[bool] = None
+    headers: Optional[Dict[str, str]] = None
+    require_approval: Optional[Union[Literal["always", "never"], ToolMcpRequireApproval]] = None
+    server_description: Optional[str] = None
+    server_url: Optional[str] = None
+    tunnel_id: Optional[str] = None
+
+
+class ToolMcpAllowedTools(BaseModel):
+    read_only: Optional[bool] = None
+    tool_names: Optional[List[str]] = None
+
+
+class ToolMcpRequireApproval(BaseModel):
+    always: Optional[ToolMcpRequireApprovalAlways] = None
+    never: Optional[ToolMcpRequireApprovalNever] = None
+
+
+class ToolMcpRequireApprovalAlways(BaseModel):
+    read_only: Optional[bool] = None
+    tool_names: Optional[List[str]] = None
+
+
+class ToolMcpRequireApprovalNever(BaseModel):
+    read_only: Optional[bool] = None
+    tool_names: Optional[List[str]] = None
+
+
+class ToolCodeInterpreter(BaseModel):
+    container: Union[str, ToolCodeInterpreterContainer]
+    type: Literal["code_interpreter"]
+    allowed_callers: Optional[List[Literal["direct", "programmatic"]]] = None
+
+
+class ToolCodeInterpreterContainer(BaseModel):
+    type: Literal["auto"]
+    file_ids: Optional[List[str]] = None
+    memory_limit: Optional[ContainerMemoryLimit] = None
+    network_policy: Optional[
+        Union[ContainerNetworkPolicyDisabled, ContainerNetworkPolicyAllowlist]
+    ] = None
+
+
+class ContainerNetworkPolicyDisabled(BaseModel):
+    type: Literal["disabled"]
+
+
+class ContainerNetworkPolicyAllowlist(BaseModel):
+    allowed_domains: List[str]
+    type: Literal["allowlist"]
+    domain_secrets: Optional[List[ContainerNetworkPolicyDomainSecret]] = None
+
+
+class ContainerNetworkPolicyDomainSecret(BaseModel):
+    domain: str
+    name: str
+    value: str
+
+
+class ProgrammaticToolCalling(BaseModel):
+    type: Literal["programmatic_tool_calling"]
+
+
+class ToolImageGeneration(BaseModel):
+    type: Literal["image_generation"]
+    action: Optional[Literal["generate", "edit", "auto"]] = None
+    background: Optional[Literal["transparent", "opaque", "auto"]] = None
+    complexity: Optional[Literal["low", "medium", "high"]] = None
+    frame_count: Optional[int] = None
+    frame_duration_ms: Optional[int] = None
+    input_fidelity: Optional[Literal["high", "low"]] = None
+    input_image_mask: Optional[ToolImageGenerationInputImageMask] = None
+    model: Optional[Union[str, ToolImageModel]] = None
+    moderation: Optional[Literal["auto", "low"]] = None
+    output_compression: Optional[int] = None
+    output_format: Optional[ToolImageFormat] = None
+    partial_images: Optional[int] = None
+    quality: Optional[ToolImageQuality] = None
+    size: Optional[Union[str, Literal["1024x1024", "1024x1536", "1536x1024", "auto"]]] = None
+    svg: Optional[ToolImageGenerationSvg] = None
+
+
+class ToolImageGenerationInputImageMask(BaseModel):
+    file_id: Optional[str] = None
+    image_url: Optional[str] = None
+
+
+class ToolImageGenerationSvg(BaseModel):
+    model: Optional[str] = None
+    reasoning: Optional[ToolImageGenerationSvgReasoning] = None
+
+
+class ToolImageGenerationSvgReasoning(BaseModel):
+    effort: Optional[ReasoningEffort] = None
+
+
+class ToolLocalShell(BaseModel):
+    type: Literal["local_shell"]
+
+
+class FunctionShellTool(BaseModel):
+    type: Literal["shell"]
+    allowed_callers: Optional[List[Literal["direct", "programmatic"]]] = None
+    environment: Optional[Union[ContainerAuto, LocalEnvironment, ContainerReference]] = None
+
+
+class ContainerAuto(BaseModel):
+    type: Literal["container_auto"]
+    file_ids: Optional[List[str]] = None
+    memory_limit: Optional[ContainerMemoryLimit] = None
+    network_policy: Optional[
+        Union[ContainerNetworkPolicyDisabled, ContainerNetworkPolicyAllowlist]
+    ] = None
+    skills: Optional[List[Union[SkillReference, InlineSkill]]] = None
+
+
+class SkillReference(BaseModel):
+    skill_id: str
+    type: Literal["skill_reference"]
+    version: Optional[str] = None
+
+
+class InlineSkill(BaseModel):
+    description: str
+    name: str
+    source: InlineSkillSource
+    type: Literal["inline"]
+
+
+class InlineSkillSource(BaseModel):
+    data: str
+    media_type: Literal["application/zip"]
+    type: Literal["base64"]
+
+
+class LocalEnvironment(BaseModel):
+    type: Literal["local"]
+    skills: Optional[List[LocalSkill]] = None
+
+
+class LocalSkill(BaseModel):
+    description: str
+    name: str
+    path: str
+
+
+class ContainerReference(BaseModel):
+    container_id: str
+    type: Literal["container_reference"]
+
+ResponseContainerReference = ContainerReference
+
+
+class CustomTool(BaseModel):
+    name: str
+    type: Literal["custom"]
+    allowed_callers: Optional[List[Literal["direct", "programmatic"]]] = None
+    async_: Optional[bool]
+    defer_loading: Optional[bool] = None
+    description: Optional[str] = None
+    format: Optional[Union[ResponseFormatText, CustomToolInputFormatGrammar]] = None
+
+
+class NamespaceTool(BaseModel):
+    description: str
+    name: str
+    tools: List[Union[NamespaceToolFunction, CustomTool]]
+    type: Literal["namespace"]
+
+ToolSearchOutputNamespaceTool = NamespaceTool
+
+
+class NamespaceToolFunction(BaseModel):
+    name: str
+    type: Literal["function"]
+    allowed_callers: Optional[List[Literal["direct", "programmatic"]]] = None
+    async_: Optional[bool]
+    defer_loading: Optional[bool] = None
+    description: Optional[str] = None
+    output_schema: Optional[Dict[str, object]] = None
+    parameters: Optional[object] = None
+    strict: Optional[bool] = None
+
+
+class ToolSearchTool(BaseModel):
+    type: Literal["tool_search"]
+    description: Optional[str] = None
+    execution: Optional[Literal["server", "client"]] = None
+    parameters: Optional[object] = None
+
+
+class WebSearchPreviewTool(BaseModel):
+    type: Literal["web_search_preview", "web_search_preview_2025_03_11"]
+    search_content_types: Optional[List[Literal["text", "image"]]] = None
+    search_context_size: Optional[Literal["low", "medium", "high"]] = None
+    user_location: Optional[WebSearchPreviewToolUserLocation] = None
+
+
+class WebSearchPreviewToolUserLocation(BaseModel):
+    type: Literal["approximate"]
+    city: Optional[str] = None
+    country: Optional[str] = None
+    region: Optional[str] = None
+    timezone: Optional[str] = None
+
+
+class ApplyPatchTool(BaseModel):
+    type: Literal["apply_patch"]
+    allowed_callers: Optional[List[Literal["direct", "programmatic"]]] = None
+
+
+class ResponseInputAdditionalTools(BaseModel):
+    role: Literal["developer"]
+    tools: List[Tool]
+    type: Literal["additional_tools"]
+    id: Optional[str] = None
+
+
+class ResponseConfigurationUpdateItemParam(BaseModel):
+    type: Literal["configuration_update"]
+    id: Optional[str] = None
+    reasoning: Optional[ResponseConfigurationReasoning] = None
+    text: Optional[ResponseConfigurationText] = None
+
+
+class ResponseConfigurationReasoning(BaseModel):
+    effort: Optional[ReasoningEffort] = None
+
+
+class ResponseConfigurationText(BaseModel):
+    format: Union[ResponseFormatText, ResponseFormatTextJSONSchemaConfig]
+
+
+class ResponseFormatTextJSONSchemaConfig(BaseModel):
+    name: str
+    schema_: Dict[str, object]
+    type: Literal["json_schema"]
+    description: Optional[str] = None
+    strict: Optional[bool] = None
+
+
+class ResponseReasoningItem(BaseModel):
+    """What the model thought: a summary, or encrypted content to send back."""
+
+    id: str
+    summary: List[ResponseReasoningSummary]
+    type: Literal["reasoning"]
+    content: Optional[List[ResponseReasoningText]] = None
+    encrypted_content: Optional[str] = None
+    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+
+
+class ResponseReasoningSummary(BaseModel):
+    text: str
+    type: Literal["summary_text"]
+
+
+class ResponseReasoningText(BaseModel):
+    text: str
+    type: Literal["reasoning_text"]
+
+
+class ResponseCompactionItemParam(BaseModel):
+    encrypted_content: str
+    type: Literal["compaction"]
+    id: Optional[str] = None
+
+
+class ResponseImageGenerationCall(BaseModel):
+    id: str
+    status: Literal["in_progress", "completed", "generating", "failed"]
+    type: Literal["image_generation_call"]
+    result: Optional[str] = None
+    action: Optional[Literal["generate", "edit", "auto"]] = None
+    background: Optional[Literal["transparent", "opaque", "auto"]] = None
+    error: Optional[ResponseImageGenerationCallError] = None
+    output_format: Optional[ToolImageFormat] = None
+    quality: Optional[ToolImageQuality] = None
+    revised_prompt: Optional[str] = None
+    size: Optional[Union[str, Literal["1024x1024", "1024x1536", "1536x1024"]]] = None
+    svg_usage: Optional[ResponseImageGenerationCallSvgUsage] = None
+
+
+class ResponseImageGenerationCallError(BaseModel):
+    message: str
+    type: str
+    code: Optional[str] = None
+    param: Optional[str] = None
+    moderation_details: Optional[ResponseImageGenerationCallErrorModerationDetails] = None
+
+
+class ResponseImageGenerationCallErrorModerationDetails(BaseModel):
+    categories: List[str]
+    moderation_stage: Literal["input", "output", "unknown"]
+
+
+class ResponseImageGenerationCallSvgUsage(BaseModel):
+    input_tokens: int
+    model: str
+    output_tokens: int
+    reasoning_tokens: int
+    total_tokens: int
+
+
+class ResponseCodeInterpreterToolCall(BaseModel):
+    id: str
+    container_id: str
+    status: Literal["in_progress", "completed", "incomplete", "interpreting", "failed"]
+    type: Literal["code_interpreter_call"]
+    code: Optional[str] = None
+    outputs: Optional[
+        List[
+            Union[
+                ResponseCodeInterpreterToolCallOutputLogs,
+                ResponseCodeInterpreterToolCallOutputImage,
+            ]
+        ]
+    ] = None
+
+
+class ResponseCodeInterpreterToolCallOutputLogs(BaseModel):
+    logs: str
+    type: Literal["logs"]
+
+
+class ResponseCodeInterpreterToolCallOutputImage(BaseModel):
+    type: Literal["image"]
+    url: str
+
+
+class ResponseLocalShellCall(BaseModel):
+    id: str
+    action: ResponseLocalShellCallAction
+    call_id: str
+    status: Literal["in_progress", "completed", "incomplete"]
+    type: Literal["local_shell_call"]
+
+
+class ResponseLocalShellCallAction(BaseModel):
+    command: List[str]
+    env: Dict[str, str]
+    type: Literal["exec"]
+    timeout_ms: Optional[int] = None
+    user: Optional[str] = None
+    working_directory: Optional[str] = None
+
+
+class ResponseLocalShellCallOutput(BaseModel):
+    id: str
+    output: str
+    type: Literal["local_shell_call_output"]
+    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+
+
+class ResponseInputShellCall(BaseModel):
+    action: ResponseInputShellCallAction
+    call_id: str
+    type: Literal["shell_call"]
+    id: Optional[str] = None
+    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    environment: Optional[Union[LocalEnvironment, ContainerReference]] = None
+    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+
+
+class ResponseInputShellCallAction(BaseModel):
+    commands: List[str]
+    max_output_length: Optional[int] = None
+    timeout_ms: Optional[int] = None
+
+
+class ResponseInputShellCallOutput(BaseModel):
+    call_id: str
+    output: List[ResponseFunctionShellCallOutputContent]
+    type: Literal["shell_call_output"]
+    id: Optional[str] = None
+    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    max_output_length: Optional[int] = None
+    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+
+
+class ResponseFunctionShellCallOutputContent(BaseModel):
+    outcome: Union[ResponseShellOutcomeTimeout, ResponseShellOutcomeExit]
+    stderr: str
+    stdout: str
+
+
+class ResponseShellOutcomeTimeout(BaseModel):
+    type: Literal["timeout"]
+
+
+class ResponseShellOutcomeExit(BaseModel):
+    exit_code: int
+    type: Literal["exit"]
+
+
+class ResponseInputApplyPatchCall(BaseModel):
+    call_id: str
+    operation: Union[
+        ResponseOperationCreateFile, ResponseOperationDeleteFile, ResponseOperationUpdateFile,
+    ]
+    status: Literal["in_progress", "completed"]
+    type: Literal["apply_patch_call"]
+    id: Optional[str] = None
+    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+
+
+class ResponseOperationCreateFile(BaseModel):
+    diff: str
+    path: str
+    type: Literal["create_file"]
+
+
+class ResponseOperationDeleteFile(BaseModel):
+    path: str
+    type: Literal["delete_file"]
+
+
+class ResponseOperationUpdateFile(BaseModel):
+    diff: str
+    path: str
+    type: Literal["update_file"]
+
+
+class ResponseInputApplyPatchCallOutput(BaseModel):
+    call_id: str
+    status: Literal["completed", "failed"]
+    type: Literal["apply_patch_call_output"]
+    id: Optional[str] = None
+    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    output: Optional[str] = None
+
+
+class ResponseMcpListTools(BaseModel):
+    id: str
+    server_label: str
+    tools: List[ResponseMcpListToolsTool]
+    type: Literal["mcp_list_tools"]
+    error: Optional[str] = None
+
+
+class ResponseMcpListToolsTool(BaseModel):
+    input_schema: object
+    name: str
+    annotations: Optional[object] = None
+    description: Optional[str] = None
+
+
+class ResponseMcpApprovalRequest(BaseModel):
+    id: str
+    arguments: str
+    name: str
+    server_label: str
+    type: Literal["mcp_approval_request"]
+
+
+class ResponseInputMcpApprovalResponse(BaseModel):
+    approval_request_id: str
+    approve: bool
+    type: Literal["mcp_approval_response"]
+    id: Optional[str] = None
+    reason: Optional[str] = None
+
+
+class ResponseMcpCall(BaseModel):
+    id: str
+    arguments: str
+    name: str
+    server_label: str
+    type: Literal["mcp_call"]
+    approval_request_id: Optional[str] = None
+    error: Optional[Union[McpProtocolError, McpToolExecutionError, McpHTTPError]] = None
+    output: Optional[str] = None
+    status: Optional[Literal["in_progress", "completed", "incomplete", "calling", "failed"]] = None
+
+
+class McpProtocolError(BaseModel):
+    code: int
+    message: str
+    type: Literal["mcp_protocol_error"]
+
+
+class McpToolExecutionError(BaseModel):
+    content: object
+    type: Literal["mcp_tool_execution_error"]
+
+
+class McpHTTPError(BaseModel):
+    code: int
+    message: str
+    type: Literal["http_error"]
+
+
+class ResponseCustomToolCallOutput(BaseModel):
+    call_id: str
+    output: Union[str, List[Union[ResponseInputText, ResponseInputImage, ResponseInputFile]]]
+    type: Literal["custom_tool_call_output"]
+    id: Optional[str] = None
+    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+
+
+class ResponseCustomToolCall(BaseModel):
+    call_id: str
+    input: str
+    name: str
+    type: Literal["custom_tool_call"]
+    id: Optional[str] = None
+    async_: Optional[bool]
+    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    namespace: Optional[str] = None
+
+
+class ResponseInputCompactionTrigger(BaseModel):
+    type: Literal["compaction_trigger"]
+    id: Optional[str] = None
+
+
+class ResponseItemReference(BaseModel):
+    id: str
+    type: Optional[Literal["item_reference"]] = None
+
+
+class ResponseProgram(BaseModel):
+    id: str
+    call_id: str
+    code: str
+    fingerprint: str
+    type: Literal["program"]
+
+
+class ResponseProgramOutput(BaseModel):
+    id: str
+    call_id: str
+    result: str
+    status: Literal["completed", "incomplete"]
+    type: Literal["program_output"]
+
+
+class ResponseFunctionToolCallOutputItem(BaseModel):
+    id: str
+    output: Union[str, List[Union[ResponseInputText, ResponseInputImage, ResponseInputFile]]]
+    status: Literal["in_progress", "completed", "incomplete"]
+    type: Literal["function_call_output"]
+    call_id: Optional[str] = None
+    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    created_by: Optional[str] = None
+    name: Optional[str] = None
+    namespace: Optional[str] = None
+
+
+class ResponseComputerToolCallOutputItem(BaseModel):
+    id: str
+    call_id: str
+    output: ResponseComputerToolCallOutputScreenshot
+    status: Literal["completed", "incomplete", "failed", "in_progress"]
+    type: Literal["computer_call_output"]
+    acknowledged_safety_checks: Optional[
+        List[ResponseComputerToolCallOutputItemAcknowledgedSafetyCheck]
+    ] = None
+    created_by: Optional[str] = None
+
+
+class ResponseComputerToolCallOutputItemAcknowledgedSafetyCheck(BaseModel):
+    id: str
+    code: Optional[str] = None
+    message: Optional[str] = None
+
+
+class ResponseToolSearchCall(BaseModel):
+    id: str
+    arguments: object
+    execution: Literal["server", "client"]
+    status: Literal["in_progress", "completed", "incomplete"]
+    type: Literal["tool_search_call"]
+    call_id: Optional[str] = None
+    created_by: Optional[str] = None
+
+
+class ResponseToolSearchOutputItem(BaseModel):
+    id: str
+    execution: Literal["server", "client"]
+    status: Literal["in_progress", "completed", "incomplete"]
+    tools: List[Tool]
+    type: Literal["tool_search_output"]
+    call_id: Optional[str] = None
+    created_by: Optional[str] = None
+
+
+class ResponseAdditionalTools(BaseModel):
+    id: str
+    role: Literal[
+        "unknown", "user", "assistant", "system", "critic", "discriminator", "developer", "tool",
+    ]
+    tools: List[Tool]
+    type: Literal["additional_tools"]
+
+
+class ResponseCompactionItem(BaseModel):
+    id: str
+    encrypted_content: str
+    type: Literal["compaction"]
+    created_by: Optional[str] = None
+
+
+class ResponseFunctionShellToolCall(BaseModel):
+    id: str
+    action: ResponseFunctionShellToolCallAction
+    call_id: str
+    status: Literal["in_progress", "completed", "incomplete"]
+    type: Literal["shell_call"]
+    environment: Optional[Union[ResponseLocalEnvironment, ContainerReference]] = None
+    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    created_by: Optional[str] = None
+
+
+class ResponseFunctionShellToolCallAction(BaseModel):
+    commands: List[str]
+    max_output_length: Optional[int] = None
+    timeout_ms: Optional[int] = None
+
+
+class ResponseLocalEnvironment(BaseModel):
+    type: Literal["local"]
+
+
+class ResponseFunctionShellToolCallOutput(BaseModel):
+    id: str
+    call_id: str
+    output: List[ResponseShellOutput]
+    status: Literal["in_progress", "completed", "incomplete"]
+    type: Literal["shell_call_output"]
+    max_output_length: Optional[int] = None
+    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    created_by: Optional[str] = None
+
+
+class ResponseShellOutput(BaseModel):
+    outcome: Union[ResponseShellOutcomeTimeout, ResponseShellOutcomeExit]
+    stderr: str
+    stdout: str
+    created_by: Optional[str] = None
+
+
+class ResponseApplyPatchToolCall(BaseModel):
+    id: str
+    call_id: str
+    operation: Union[
+        ResponseOperationCreateFile, ResponseOperationDeleteFile, ResponseOperationUpdateFile,
+    ]
+    status: Literal["in_progress", "completed"]
+    type: Literal["apply_patch_call"]
+    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    created_by: Optional[str] = None
+
+
+class ResponseApplyPatchToolCallOutput(BaseModel):
+    id: str
+    call_id: str
+    status: Literal["completed", "failed"]
+    type: Literal["apply_patch_call_output"]
+    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    created_by: Optional[str] = None
+    output: Optional[str] = None
+
+
+class ResponseMcpApprovalResponse(BaseModel):
+    id: str
+    approval_request_id: str
+    approve: bool
+    type: Literal["mcp_approval_response"]
+    reason: Optional[str] = None
+
+
+class ResponseCustomToolCallOutputItem(BaseModel):
+    call_id: str
+    output: Union[str, List[Union[ResponseInputText, ResponseInputImage, ResponseInputFile]]]
+    type: Literal["custom_tool_call_output"]
+    id: str
+    status: Literal["in_progress", "completed", "incomplete"]
+    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    created_by: Optional[str] = None
+
+
+class ToolChoiceAllowed(BaseModel):
+    mode: Literal["auto", "required"]
+    tools: List[Dict[str, object]]
+    type: Literal["allowed_tools"]
+
+
+class ToolChoiceTypes(BaseModel):
+    type: HostedToolType
+
+
+class ToolChoiceFunction(BaseModel):
+    name: str
+    type: Literal["function"]
+
+
+class ToolChoiceMcp(BaseModel):
+    server_label: str
+    type: Literal["mcp"]
+    name: Optional[str] = None
+
+
+class ToolChoiceCustom(BaseModel):
+    name: str
+    type: Literal["custom"]
+
+
+class ToolChoiceApplyPatch(BaseModel):
+    type: Literal["apply_patch"]
+
+
+class ToolChoiceShell(BaseModel):
+    type: Literal["shell"]
+
+
+class ResponseConversation(BaseModel):
+    id: str
+
+
+class ResponseImage(BaseModel):
+    context_compression: Literal["enabled", "disabled"]
+
+
+class ResponseInputTransformation(BaseModel):
+    id: str
+    action: Literal["removed"]
+    reason: Literal[
+        "organization_mismatch", "end_user_mismatch", "model_mismatch", "prefix_mismatch",
+        "turn_boundary",
+    ]
+    type: Literal["reasoning"]
+
+
+class ResponseModeration(BaseModel):
+    input: Union[ModerationResult, ModerationError]
+    output: Union[ModerationResult, ModerationError]
+
+
+class ResponsePrompt(BaseModel):
+    id: str
+    variables: Optional[
+        Dict[str, Union[str, ResponseInputText, ResponseInputImage, ResponseInputFile]]
+    ] = None
+    version: Optional[str] = None
+
+
+class ResponsePromptCacheDiagnosticsCacheMiss(BaseModel):
+    cache_missed_tokens: int
+    reason: Literal[
+        "model_changed", "prompt_cache_key_changed", "tools_changed", "text_format_changed",
+        "reasoning_effort_changed", "verbosity_changed", "context_compacted", "input_changed",
+        "service_tier_changed",
+    ]
+    type: Literal["cache_miss"]
+    comparison_reusable_tokens: Optional[int] = None
+
+
+class ResponsePromptCacheDiagnosticsCacheHit(BaseModel):
+    type: Literal["cache_hit"]
+
+
+class ResponsePromptCacheDiagnosticsComparisonResponseNotFound(BaseModel):
+    type: Literal["comparison_response_not_found"]
+
+
+class ResponsePromptCacheDiagnosticsUnavailable(BaseModel):
+    type: Literal["unavailable"]
+
+
+class ResponsePromptCacheOptions(BaseModel):
+    mode: Literal["implicit", "explicit"]
+    ttl: Literal["30m", "12h"]
+    comparison_response_id: Optional[str] = None
+
+
+class ResponseTextConfig(BaseModel):
+    format: Optional[
+        Union[ResponseFormatText, ResponseFormatTextJSONSchemaConfig, ResponseFormatJSONObject]
+    ] = None
+    verbosity: Optional[Literal["low", "medium", "high"]] = None
+
+
+class ResponseToolUsage(BaseModel):
+    image_gen: ResponseToolUsageImageGen
+    web_search: ResponseToolUsageWebSearch
+
+
+class ResponseToolUsageImageGen(BaseModel):
+    input_tokens: int
+    input_tokens_details: ResponseToolUsageImageGenInputTokensDetails
+    output_tokens: int
+    total_tokens: int
+    cached_tokens: Optional[int] = None
+    cached_tokens_details: Optional[ResponseToolUsageImageGenCachedTokensDetails] = None
+    output_tokens_details: Optional[ResponseToolUsageImageGenOutputTokensDetails] = None
+
+
+class ResponseToolUsageImageGenInputTokensDetails(BaseModel):
+    image_tokens: int
+    text_tokens: int
+
+
+class ResponseToolUsageImageGenCachedTokensDetails(BaseModel):
+    cached_image_tokens: int
+    cached_text_tokens: int
+
+
+class ResponseToolUsageImageGenOutputTokensDetails(BaseModel):
+    image_tokens: int
+    text_tokens: int
+
+
+class ResponseToolUsageWebSearch(BaseModel):
+    num_requests: int
+
+
+class ResponseUsage(BaseModel):
+    """What the response cost, in tokens."""
+
+    input_tokens: int
+    input_tokens_details: ResponseUsageInputTokensDetails
+    output_tokens: int
+    output_tokens_details: OutputTokensDetails
+    total_tokens: int
+
+
+class ResponseUsageInputTokensDetails(BaseModel):
+    cache_write_tokens: int
+    cached_tokens: int
+    cache_write_tokens_details: Optional[
+        ResponseUsageInputTokensDetailsCacheWriteTokensDetails
+    ] = None
+
+
+class ResponseUsageInputTokensDetailsCacheWriteTokensDetails(BaseModel):
+    ttl_12h_tokens: int
+    ttl_30m_tokens: int
+
+
+class CompactedResponse(BaseModel):
+    """A conversation made small."""
+
+    id: str
+    created_at: int
+    object: Literal["response.compaction"]
+    output: List[ResponseOutputItem]
+    usage: ResponseUsage
+    image: Optional[ResponseImage] = None
+
+
+class ResponseShellOutputDelta(BaseModel):
+    stderr: Optional[str] = None
+    stdout: Optional[str] = None
+
+
+class ResponseTextLogprob(BaseModel):
+    token: str
+    logprob: float
+    top_logprobs: Optional[List[ResponseTextLogprobTopLogprob]] = None
+
+
+class ResponseTextLogprobTopLogprob(BaseModel):
+    token: Optional[str] = None
+    logprob: Optional[float] = None
+
+
+class ResponseInputMessageItem(BaseModel):
+    id: str
+    content: List[Union[ResponseInputText, ResponseInputImage, ResponseInputFile]]
+    role: Literal["user", "system", "developer"]
+    type: Literal["message"]
+    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+
+
+class ResponseFunctionToolCallItem(BaseModel):
+    arguments: str
+    call_id: str
+    name: str
+    type: Literal["function_call"]
+    id: str
+    status: Literal["in_progress", "completed", "incomplete"]
+    async_: Optional[bool]
+    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    namespace: Optional[str] = None
+    created_by: Optional[str] = None
+
+
+class ResponseConfigurationUpdateItem(BaseModel):
+    id: str
+    type: Literal["configuration_update"]
+    reasoning: Optional[ResponseConfigurationReasoning] = None
+    text: Optional[ResponseConfigurationText] = None
+
+
+class ResponseCustomToolCallItem(BaseModel):
+    call_id: str
+    input: str
+    name: str
+    type: Literal["custom_tool_call"]
+    id: str
+    status: Literal["in_progress", "completed", "incomplete"]
+    async_: Optional[bool]
+    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    namespace: Optional[str] = None
+    created_by: Optional[str] = None
+
+
+class InputTokenCountResponse(BaseModel):
+    """The number of tokens that a request has."""
+
+    input_tokens: int
+    object: Literal["response.input_tokens"]
+
+
+class ResponseEvent(BaseModel):
+    """What every event of a response stream has."""
+
+    sequence_number: int
+
+
+class ResponseItemEvent(ResponseEvent):
+    """An event about one item of the output."""
+
+    item_id: str
+    output_index: int
+
+
+class ResponseContentEvent(ResponseItemEvent):
+    """An event about one part of the content of an item."""
+
+    content_index: int
+
+
+class ResponseAudioDeltaEvent(ResponseEvent):
+    delta: str
+    type: Literal["response.audio.delta"]
+
+
+class ResponseAudioDoneEvent(ResponseEvent):
+    type: Literal["response.audio.done"]
+
+
+class ResponseAudioTranscriptDeltaEvent(ResponseEvent):
+    delta: str
+    type: Literal["response.audio.transcript.delta"]
+
+
+class ResponseAudioTranscriptDoneEvent(ResponseEvent):
+    type: Literal["response.audio.transcript.done"]
+
+
+class ResponseCodeInterpreterCallCodeDeltaEvent(ResponseItemEvent):
+    delta: str
+    type: Literal["response.code_interpreter_call_code.delta"]
+
+
+class ResponseCodeInterpreterCallCodeDoneEvent(ResponseItemEvent):
+    code: str
+    type: Literal["response.code_interpreter_call_code.done"]
+
+
+class ResponseCodeInterpreterCallCompletedEvent(ResponseItemEvent):
+    type: Literal["response.code_interpreter_call.completed"]
+
+
+class ResponseCodeInterpreterCallInProgressEvent(ResponseItemEvent):
+    type: Literal["response.code_interpreter_call.in_progress"]
+
+
+class ResponseCodeInterpreterCallInterpretingEvent(ResponseItemEvent):
+    type: Literal["response.code_interpreter_call.interpreting"]
+
+
+class ResponseCompactionCompactingEvent(ResponseItemEvent):
+    type: Literal["response.compaction.compacting"]
+
+
+class ResponseCompletedEvent(ResponseEvent):
+    """The response is complete; `response` holds all of it."""
+
+    response: Response
+    type: Literal["response.completed"]
+
+
+class ResponseContentPartAddedEvent(ResponseContentEvent):
+    part: Union[ResponseOutputText, ResponseOutputRefusal, ResponseReasoningText]
+    type: Literal["response.content_part.added"]
+
+
+class ResponseContentPartDoneEvent(ResponseContentEvent):
+    part: Union[ResponseOutputText, ResponseOutputRefusal, ResponseReasoningText]
+    type: Literal["response.content_part.done"]
+
+
+class ResponseCreatedEvent(ResponseEvent):
+    """The response has begun."""
+
+    response: Response
+    type: Literal["response.created"]
+
+
+class ResponseErrorEvent(ResponseEvent):
+    """The response could not go on."""
+
+    message: str
+    type: Literal["error"]
+    code: Optional[str] = None
+    param: Optional[str] = None
+
+
+class ResponseFileSearchCallCompletedEvent(ResponseItemEvent):
+    type: Literal["response.file_search_call.completed"]
+
+
+class ResponseFileSearchCallInProgressEvent(ResponseItemEvent):
+    type: Literal["response.file_search_call.in_progress"]
+
+
+class ResponseFileSearchCallSearchingEvent(ResponseItemEvent):
+    type: Literal["response.file_search_call.searching"]
+
+
+class ResponseFunctionCallArgumentsDeltaEvent(ResponseItemEvent):
+    """The next piece of the JSON text of the arguments."""
+
+    delta: str
+    type: Literal["response.function_call_arguments.delta"]
+
+
+class ResponseFunctionCallArgumentsDoneEvent(ResponseItemEvent):
+    arguments: str
+    type: Literal["response.function_call_arguments.done"]
+
+
+class ResponseShellCallCommandAddedEvent(ResponseEvent):
+    command: str
+    command_index: int
+    output_index: int
+    type: Literal["response.shell_call_command.added"]
+
+
+class ResponseShellCallCommandDeltaEvent(ResponseEvent):
+    command_index: int
+    delta: str
+    output_index: int
+    type: Literal["response.shell_call_command.delta"]
+    obfuscation: Optional[str] = None
+
+
+class ResponseShellCallCommandDoneEvent(ResponseEvent):
+    command: str
+    command_index: int
+    output_index: int
+    type: Literal["response.shell_call_command.done"]
+
+
+class ResponseShellCallOutputContentDeltaEvent(ResponseItemEvent):
+    command_index: int
+    delta: ResponseShellOutputDelta
+    type: Literal["response.shell_call_output_content.delta"]
+
+
+class ResponseShellCallOutputContentDoneEvent(ResponseItemEvent):
+    command_index: int
+    output: List[ResponseShellOutput]
+    type: Literal["response.shell_call_output_content.done"]
+
+
+class ResponseInProgressEvent(ResponseEvent):
+    response: Response
+    type: Literal["response.in_progress"]
+
+
+class ResponseFailedEvent(ResponseEvent):
+    """The response failed; `response.error` says why."""
+
+    response: Response
+    type: Literal["response.failed"]
+
+
+class ResponseIncompleteEvent(ResponseEvent):
+    """The response ended early; `response.incomplete_details` says why."""
+
+    response: Response
+    type: Literal["response.incomplete"]
+
+
+class ResponseOutputItemAddedEvent(ResponseEvent):
+    """The model begins an item of its output."""
+
+    item: ResponseOutputItem
+    output_index: int
+    type: Literal["response.output_item.added"]
+
+
+class ResponseOutputItemDoneEvent(ResponseEvent):
+    """An item of the output is finished."""
+
+    item: ResponseOutputItem
+    output_index: int
+    type: Literal["response.output_item.done"]
+
+
+class ResponseReasoningSummaryPartAddedEvent(ResponseItemEvent):
+    part: ResponseReasoningSummary
+    summary_index: int
+    type: Literal["response.reasoning_summary_part.added"]
+
+
+class ResponseReasoningSummaryPartDoneEvent(ResponseItemEvent):
+    part: ResponseReasoningSummary
+    summary_index: int
+    type: Literal["response.reasoning_summary_part.done"]
+    status: Optional[Literal["incomplete"]] = None
+
+
+class ResponseReasoningSummaryTextDeltaEvent(ResponseItemEvent):
+    delta: str
+    summary_index: int
+    type: Literal["response.reasoning_summary_text.delta"]
+
+
+class ResponseReasoningSummaryTextDoneEvent(ResponseItemEvent):
+    summary_index: int
+    text: str
+    type: Literal["response.reasoning_summary_text.done"]
+
+
+class ResponseReasoningTextDeltaEvent(ResponseContentEvent):
+    delta: str
+    type: Literal["response.reasoning_text.delta"]
+
+
+class ResponseReasoningTextDoneEvent(ResponseContentEvent):
+    text: str
+    type: Literal["response.reasoning_text.done"]
+
+
+class ResponseRefusalDeltaEvent(ResponseContentEvent):
+    delta: str
+    type: Literal["response.refusal.delta"]
+
+
+class ResponseRefusalDoneEvent(ResponseContentEvent):
+    refusal: str
+    type: Literal["response.refusal.done"]
+
+
+class ResponseTextDeltaEvent(ResponseContentEvent):
+    """The next piece of text, in `delta`."""
+
+    delta: str  # the next piece of text
+    logprobs: List[ResponseTextLogprob]
+    type: Literal["response.output_text.delta"]
+
+
+class ResponseTextDoneEvent(ResponseContentEvent):
+    """A text is finished; here it is whole."""
+
+    logprobs: List[ResponseTextLogprob]
+    text: str
+    type: Literal["response.output_text.done"]
+
+
+class ResponseWebSearchCallCompletedEvent(ResponseItemEvent):
+    type: Literal["response.web_search_call.completed"]
+
+
+class ResponseWebSearchCallInProgressEvent(ResponseItemEvent):
+    type: Literal["response.web_search_call.in_progress"]
+
+
+class ResponseWebSearchCallSearchingEvent(ResponseItemEvent):
+    type: Literal["response.web_search_call.searching"]
+
+
+class ResponseImageGenCallCompletedEvent(ResponseItemEvent):
+    type: Literal["response.image_generation_call.completed"]
+
+
+class ResponseImageGenCallGeneratingEvent(ResponseItemEvent):
+    type: Literal["response.image_generation_call.generating"]
+
+
+class ResponseImageGenCallInProgressEvent(ResponseItemEvent):
+    type: Literal["response.image_generation_call.in_progress"]
+
+
+class ResponseImageGenCallPartialImageEvent(ResponseItemEvent):
+    partial_image_b64: str
+    partial_image_index: int
+    type: Literal["response.image_generation_call.partial_image"]
+    background: Optional[str] = None
+    output_format: Optional[str] = None
+    quality: Optional[str] = None
+    size: Optional[str] = None
+
+
+class ResponseMcpCallArgumentsDeltaEvent(ResponseItemEvent):
+    delta: str
+    type: Literal["response.mcp_call_arguments.delta"]
+
+
+class ResponseMcpCallArgumentsDoneEvent(ResponseItemEvent):
+    arguments: str
+    type: Literal["response.mcp_call_arguments.done"]
+
+
+class ResponseMcpCallCompletedEvent(ResponseItemEvent):
+    type: Literal["response.mcp_call.completed"]
+
+
+class ResponseMcpCallFailedEvent(ResponseItemEvent):
+    type: Literal["response.mcp_call.failed"]
+
+
+class ResponseMcpCallInProgressEvent(ResponseItemEvent):
+    type: Literal["response.mcp_call.in_progress"]
+
+
+class ResponseMcpListToolsCompletedEvent(ResponseItemEvent):
+    type: Literal["response.mcp_list_tools.completed"]
+
+
+class ResponseMcpListToolsFailedEvent(ResponseItemEvent):
+    type: Literal["response.mcp_list_tools.failed"]
+
+
+class ResponseMcpListToolsInProgressEvent(ResponseItemEvent):
+    type: Literal["response.mcp_list_tools.in_progress"]
+
+
+class ResponseOutputTextAnnotationAddedEvent(ResponseContentEvent):
+    annotation_index: int
+    type: Literal["response.output_text.annotation.added"]
+    annotation: Optional[ResponseAnnotation] = None
+
+
+class ResponseQueuedEvent(ResponseEvent):
+    response: Response
+    type: Literal["response.queued"]
+
+
+class ResponseCustomToolCallInputDeltaEvent(ResponseItemEvent):
+    delta: str
+    type: Literal["response.custom_tool_call_input.delta"]
+
+
+class ResponseCustomToolCallInputDoneEvent(ResponseItemEvent):
+    input: str
+    type: Literal["response.custom_tool_call_input.done"]
+
+
+ResponseInputItem = Union[
+    EasyInputMessage, ResponseInputMessage, ResponseOutputMessage, ResponseFileSearchToolCall,
+    ResponseComputerToolCall, ResponseInputComputerCallOutput, ResponseFunctionWebSearch,
+    ResponseFunctionToolCall, ResponseInputFunctionCallOutput, ResponseInputToolSearchCall,
+    ResponseToolSearchOutputItemParam, ResponseInputAdditionalTools,
+    ResponseConfigurationUpdateItemParam, ResponseReasoningItem, ResponseCompactionItemParam,
+    ResponseImageGenerationCall, ResponseCodeInterpreterToolCall, ResponseLocalShellCall,
+    ResponseLocalShellCallOutput, ResponseInputShellCall, ResponseInputShellCallOutput,
+    ResponseInputApplyPatchCall, ResponseInputApplyPatchCallOutput, ResponseMcpListTools,
+    ResponseMcpApprovalRequest, ResponseInputMcpApprovalResponse, ResponseMcpCall,
+    ResponseCustomToolCallOutput, ResponseCustomToolCall, ResponseInputCompactionTrigger,
+    ResponseItemReference, ResponseProgram, ResponseProgramOutput,
+]
+ResponseOutputItem = Union[
+    ResponseOutputMessage, ResponseFileSearchToolCall, ResponseFunctionToolCall,
+    ResponseFunctionToolCallOutputItem, ResponseFunctionWebSearch, ResponseComputerToolCall,
+    ResponseComputerToolCallOutputItem, ResponseReasoningItem, ResponseProgram,
+    ResponseProgramOutput, ResponseToolSearchCall, ResponseToolSearchOutputItem,
+    ResponseAdditionalTools, ResponseCompactionItem, ResponseImageGenerationCall,
+    ResponseCodeInterpreterToolCall, ResponseLocalShellCall, ResponseLocalShellCallOutput,
+    ResponseFunctionShellToolCall, ResponseFunctionShellToolCallOutput, ResponseApplyPatchToolCall,
+    ResponseApplyPatchToolCallOutput, ResponseMcpCall, ResponseMcpListTools,
+    ResponseMcpApprovalRequest, ResponseMcpApprovalResponse, ResponseCustomToolCall,
+    ResponseCustomToolCallOutputItem,
+]
+ResponseToolChoice = Union[
+    ToolChoiceAllowed, ToolChoiceTypes, ToolChoiceFunction, ToolChoiceMcp, ToolChoiceCustom,
+    ProgrammaticToolCalling, ToolChoiceApplyPatch, ToolChoiceShell,
+]
+Tool = Union[
+    FunctionTool, FileSearchTool, ComputerTool, ComputerUsePreviewTool, WebSearchTool, ToolMcp,
+    ToolCodeInterpreter, ProgrammaticToolCalling, ToolImageGeneration, ToolLocalShell,
+    FunctionShellTool, CustomTool, NamespaceTool, ToolSearchTool, WebSearchPreviewTool,
+    ApplyPatchTool,
+]
+ResponsePromptCacheDiagnostics = Union[
+    ResponsePromptCacheDiagnosticsCacheMiss, ResponsePromptCacheDiagnosticsCacheHit,
+    ResponsePromptCacheDiagnosticsComparisonResponseNotFound,
+    ResponsePromptCacheDiagnosticsUnavailable,
+]
+ResponseAnnotation = Union[
+    ResponseAnnotationFileCitation, ResponseAnnotationURLCitation,
+    ResponseAnnotationContainerFileCitation, ResponseAnnotationFilePath,
+]
+ComputerAction = Union[
+    ResponseActionClick, ResponseActionDoubleClick, ResponseActionDrag, ResponseActionKeypress,
+    ResponseActionMove, ResponseActionScreenshot, ResponseActionScroll, ResponseActionType,
+    ResponseActionWait,
+]
+ResponseFunctionCallOutputItem = Union[
+    ResponseInputText, ResponseInputImageContent, ResponseInputFile,
+]
+ResponseItem = Union[
+    ResponseInputMessageItem, ResponseOutputMessage, ResponseFileSearchToolCall,
+    ResponseComputerToolCall, ResponseComputerToolCallOutputItem, ResponseFunctionWebSearch,
+    ResponseFunctionToolCallItem, ResponseFunctionToolCallOutputItem, ResponseToolSearchCall,
+    ResponseToolSearchOutputItem, ResponseAdditionalTools, ResponseConfigurationUpdateItem,
+    ResponseReasoningItem, ResponseProgram, ResponseProgramOutput, ResponseCompactionItem,
+    ResponseImageGenerationCall, ResponseCodeInterpreterToolCall, ResponseLocalShellCall,
+    ResponseLocalShellCallOutput, ResponseFunctionShellToolCall,
+    ResponseFunctionShellToolCallOutput, ResponseApplyPatchToolCall,
+    ResponseApplyPatchToolCallOutput, ResponseMcpListTools, ResponseMcpApprovalRequest,
+    ResponseMcpApprovalResponse, ResponseMcpCall, ResponseCustomToolCallItem,
+    ResponseCustomToolCallOutputItem,
+]
+ResponseStreamEvent = Union[
+    ResponseAudioDeltaEvent, ResponseAudioDoneEvent, ResponseAudioTranscriptDeltaEvent,
+    ResponseAudioTranscriptDoneEvent, ResponseCodeInterpreterCallCodeDeltaEvent,
+    ResponseCodeInterpreterCallCodeDoneEvent, ResponseCodeInterpreterCallCompletedEvent,
+    ResponseCodeInterpreterCallInProgressEvent, ResponseCodeInterpreterCallInterpretingEvent,
+    ResponseCompactionCompactingEvent, ResponseCompletedEvent, ResponseContentPartAddedEvent,
+    ResponseContentPartDoneEvent, ResponseCreatedEvent, ResponseErrorEvent,
+    ResponseFileSearchCallCompletedEvent, ResponseFileSearchCallInProgressEvent,
+    ResponseFileSearchCallSearchingEvent, ResponseFunctionCallArgumentsDeltaEvent,
+    ResponseFunctionCallArgumentsDoneEvent, ResponseShellCallCommandAddedEvent,
+    ResponseShellCallCommandDeltaEvent, ResponseShellCallCommandDoneEvent,
+    ResponseShellCallOutputContentDeltaEvent, ResponseShellCallOutputContentDoneEvent,
+    ResponseInProgressEvent, ResponseFailedEvent, ResponseIncompleteEvent,
+    ResponseOutputItemAddedEvent, ResponseOutputItemDoneEvent,
+    ResponseReasoningSummaryPartAddedEvent, ResponseReasoningSummaryPartDoneEvent,
+    ResponseReasoningSummaryTextDeltaEvent, ResponseReasoningSummaryTextDoneEvent,
+    ResponseReasoningTextDeltaEvent, ResponseReasoningTextDoneEvent, ResponseRefusalDeltaEvent,
+    ResponseRefusalDoneEvent, ResponseTextDeltaEvent, ResponseTextDoneEvent,
+    ResponseWebSearchCallCompletedEvent, ResponseWebSearchCallInProgressEvent,
+    ResponseWebSearchCallSearchingEvent, ResponseImageGenCallCompletedEvent,
+    ResponseImageGenCallGeneratingEvent, ResponseImageGenCallInProgressEvent,
+    ResponseImageGenCallPartialImageEvent, ResponseMcpCallArgumentsDeltaEvent,
+    ResponseMcpCallArgumentsDoneEvent, ResponseMcpCallCompletedEvent, ResponseMcpCallFailedEvent,
+    ResponseMcpCallInProgressEvent, ResponseMcpListToolsCompletedEvent,
+    ResponseMcpListToolsFailedEvent, ResponseMcpListToolsInProgressEvent,
+    ResponseOutputTextAnnotationAddedEvent, ResponseQueuedEvent,
+    ResponseCustomToolCallInputDeltaEvent, ResponseCustomToolCallInputDoneEvent,
+]
+
+if TYPE_CHECKING:
+
+    class ResponseImageParam(TypedDict, total=False):
+        context_compression: Literal["auto", "enabled", "disabled"]
+
+    class EasyInputMessageParam(TypedDict, total=False):
+        content: Required[
+            Union[
+                str,
+                Iterable[
+                    Union[
+                        ResponseInputTextParam, ResponseInputImageParam, ResponseInputFileParam,
+                        JSONObjectParam,
+                    ]
+                ],
+            ]
+        ]
+        role: Required[Literal["user", "assistant", "system", "developer"]]
+        phase: Optional[Literal["commentary", "final_answer"]]
+        type: Literal["message"]
+
+    class ResponseInputTextParam(TypedDict, total=False):
+        text: Required[str]
+        type: Required[Literal["input_text"]]
+        prompt_cache_breakpoint: Union[PromptCacheBreakpointParam, JSONObjectParam]
+
+    class ResponseInputImageParam(TypedDict, total=False):
+        detail: Required[ResponseImageDetail]
+        type: Required[Literal["input_image"]]
+        file_id: Optional[str]
+        image_url: Optional[str]
+        prompt_cache_breakpoint: Union[PromptCacheBreakpointParam, JSONObjectParam]
+
+    class ResponseInputFileParam(TypedDict, total=False):
+        type: Required[Literal["input_file"]]
+        detail: Literal["auto", "low", "high"]
+        file_data: str
+        file_id: Optional[str]
+        file_url: str
+        filename: str
+        prompt_cache_breakpoint: Union[PromptCacheBreakpointParam, JSONObjectParam]
+
+    class ResponseMessageParam(TypedDict, total=False):
+        content: Required[
+            Iterable[
+                Union[
+                    ResponseInputTextParam, ResponseInputImageParam, ResponseInputFileParam,
+                    JSONObjectParam,
+                ]
+            ]
+        ]
+        role: Required[Literal["user", "system", "developer"]]
+        status: Literal["in_progress", "completed", "incomplete"]
+        type: Literal["message"]
+
+    class ResponseOutputMessageParam(TypedDict, total=False):
+        id: Required[str]
+        content: Required[
+            Iterable[Union[ResponseOutputTextParam, ResponseOutputRefusalParam, JSONObjectParam]]
+        ]
+        role: Required[Literal["assistant"]]
+        status: Required[Literal["in_progress", "completed", "incomplete"]]
+        type: Required[Literal["message"]]
+        phase: Optional[Literal["commentary", "final_answer"]]
+
+    class ResponseOutputTextParam(TypedDict, total=False):
+        annotations: Required[Iterable[Union[ResponseAnnotationParam, JSONObjectParam]]]
+        text: Required[str]
+        type: Required[Literal["output_text"]]
+        logprobs: Iterable[Union[ResponseOutputTextLogprobParam, JSONObjectParam]]
+
+    class ResponseOutputTextAnnotationFileCitationParam(TypedDict, total=False):
+        file_id: Required[str]
+        filename: Required[str]
+        index: Required[int]
+        type: Required[Literal["file_citation"]]
+
+    class ResponseOutputTextAnnotationURLCitationParam(TypedDict, total=False):
+        end_index: Required[int]
+        start_index: Required[int]
+        title: Required[str]
+        type: Required[Literal["url_citation"]]
+        url: Required[str]
+
+    class ResponseOutputTextAnnotationContainerFileCitationParam(TypedDict, total=False):
+        container_id: Required[str]
+        end_index: Required[int]
+        file_id: Required[str]
+        filename: Required[str]
+        start_index: Required[int]
+        type: Required[Literal["container_file_citation"]]
+
+    class ResponseOutputTextAnnotationFilePathParam(TypedDict, total=False):
+        file_id: Required[str]
+        index: Required[int]
+        type: Required[Literal["file_path"]]
+
+    class ResponseOutputTextLogprobParam(TypedDict, total=False):
+        token: Required[str]
+        bytes: Required[Sequence[int]]
+        logprob: Required[float]
+        top_logprobs: Required[
+            Iterable[Union[ResponseOutputTextLogprobTopLogprobParam, JSONObjectParam]]
+        ]
+
+    class ResponseOutputTextLogprobTopLogprobParam(TypedDict, total=False):
+        token: Required[str]
+        bytes: Required[Sequence[int]]
+        logprob: Required[float]
+
+    class ResponseFileSearchToolCallParam(TypedDict, total=False):
+        id: Required[str]
+        queries: Required[List[str]]
+        status: Required[ResponseSearchStatus]
+        type: Required[Literal["file_search_call"]]
+        results: Optional[Iterable[Union[ResponseFileSearchToolCallResultParam, JSONObjectParam]]]
+
+    class ResponseFileSearchToolCallResultParam(TypedDict, total=False):
+        attributes: Optional[Mapping[str, Union[str, float, bool]]]
+        file_id: str
+        filename: str
+        score: float
+        text: str
+
+    class ResponseComputerToolCallParam(TypedDict, total=False):
+        id: Required[str]
+        call_id: Required[str]
+        pending_safety_checks: Required[
+            Iterable[Union[ResponseComputerToolCallPendingSafetyCheckParam, JSONObjectParam]]
+        ]
+        status: Required[Literal["in_progress", "completed", "incomplete"]]
+        type: Required[Literal["computer_call"]]
+        action: Union[ComputerActionParam, JSONObjectParam]
+        actions: Iterable[Union[ComputerActionParam, JSONObjectParam]]
+
+    class ResponseComputerToolCallPendingSafetyCheckParam(TypedDict, total=False):
+        id: Required[str]
+        code: Optional[str]
+        message: Optional[str]
+
+    class ResponseActionClickParam(TypedDict, total=False):
+        button: Required[Literal["left", "right", "wheel", "back", "forward"]]
+        type: Required[Literal["click"]]
+        x: Required[int]
+        y: Required[int]
+        keys: Optional[List[str]]
+
+    class ResponseActionDoubleClickParam(TypedDict, total=False):
+        keys: Required[Optional[List[str]]]
+        type: Required[Literal["double_click"]]
+        x: Required[int]
+        y: Required[int]
+
+    class ResponseActionDragParam(TypedDict, total=False):
+        path: Required[Iterable[Union[ResponseActionDragPathParam, JSONObjectParam]]]
+        type: Required[Literal["drag"]]
+        keys: Optional[List[str]]
+
+    class ResponseActionDragPathParam(TypedDict, total=False):
+        x: Required[int]
+        y: Required[int]
+
+    class ResponseActionKeypressParam(TypedDict, total=False):
+        keys: Required[List[str]]
+        type: Required[Literal["keypress"]]
+
+    class ResponseActionMoveParam(TypedDict, total=False):
+        type: Required[Literal["move"]]
+        x: Required[int]
+        y: Required[int]
+        keys: Optional[List[str]]
+
+    class ResponseActionScreenshotParam(TypedDict, total=False):
+        type: Required[Literal["screenshot"]]
+
+    class ResponseActionScrollParam(TypedDict, total=False):
+        scroll_x: Required[int]
+        scroll_y: Required[int]
+        type: Required[Literal["scroll"]]
+        x: Required[int]
+        y: Required[int]
+        keys: Optional[List[str]]
+
+    class ResponseActionTypeParam(TypedDict, total=False):
+        text: Required[str]
+        type: Required[Literal["type"]]
+
+    class ResponseActionWaitParam(TypedDict, total=False):
+        type: Required[Literal["wait"]]
+
+    class ResponseComputerCallOutputParam(TypedDict, total=False):
+        call_id: Required[str]
+        output: Required[Union[ResponseComputerToolCallOutputScreenshotParam, JSONObjectParam]]
+        type: Required[Literal["computer_call_output"]]
+        id: Optional[str]
+        acknowledged_safety_checks: Optional[
+            Iterable[Union[ResponseComputerCallOutputAcknowledgedSafetyCheckParam, JSONObjectParam]]
+        ]
+        status: Optional[Literal["in_progress", "completed", "incomplete"]]
+
+    class ResponseComputerToolCallOutputScreenshotParam(TypedDict, total=False):
+        type: Required[Literal["computer_screenshot"]]
+        file_id: str
+        image_url: str
+
+    class ResponseComputerCallOutputAcknowledgedSafetyCheckParam(TypedDict, total=False):
+        id: Required[str]
+        code: Optional[str]
+        message: Optional[str]
+
+    class ResponseFunctionWebSearchParam(TypedDict, total=False):
+        id: Required[str]
+        action: Required[
+            Union[
+                ResponseFunctionWebSearchActionSearchParam,
+                ResponseFunctionWebSearchActionOpenPageParam,
+                ResponseFunctionWebSearchActionFindParam, JSONObjectParam,
+            ]
+        ]
+        status: Required[ResponseSearchStatus]
+        type: Required[Literal["web_search_call"]]
+
+    class ResponseFunctionWebSearchActionSearchParam(TypedDict, total=False):
+        type: Required[Literal["search"]]
+        queries: List[str]
+        query: str
+        sources: Iterable[Union[ResponseFunctionWebSearchActionSearchSourceParam, JSONObjectParam]]
+
+    class ResponseFunctionWebSearchActionSearchSourceParam(TypedDict, total=False):
+        type: Required[Literal["url"]]
+        url: Required[str]
+
+    class ResponseFunctionWebSearchActionOpenPageParam(TypedDict, total=False):
+        type: Required[Literal["open_page"]]
+        url: Optional[str]
+
+    class ResponseFunctionWebSearchActionFindParam(TypedDict, total=False):
+        pattern: Required[str]
+        type: Required[Literal["find_in_page"]]
+        url: Required[str]
+
+    ResponseFunctionToolCallKeywordParam = TypedDict(
+        "ResponseFunctionToolCallKeywordParam", {"async": bool}, total=False
+    )
+    class ResponseFunctionToolCallParam(ResponseFunctionToolCallKeywordParam, total=False):
+        arguments: Required[str]
+        call_id: Required[str]
+        name: Required[str]
+        type: Required[Literal["function_call"]]
+        id: str
+        caller: Optional[
+            Union[ResponseCallerDirectParam, ResponseCallerProgramParam, JSONObjectParam]
+        ]
+        namespace: str
+        status: Literal["in_progress", "completed", "incomplete"]
+
+    class ResponseCallerDirectParam(TypedDict, total=False):
+        type: Required[Literal["direct"]]
+
+    class ResponseCallerProgramParam(TypedDict, total=False):
+        caller_id: Required[str]
+        type: Required[Literal["program"]]
+
+    class ResponseFunctionCallOutputParam(TypedDict, total=False):
+        output: Required[
+            Union[
+                str,
+                Iterable[
+                    Union[
+                        ResponseInputTextContentParam, ResponseInputImageContentParam,
+                        ResponseInputFileContentParam, JSONObjectParam,
+                    ]
+                ],
+            ]
+        ]
+        type: Required[Literal["function_call_output"]]
+        id: Optional[str]
+        call_id: Optional[str]
+        caller: Optional[
+            Union[ResponseCallerDirectParam, ResponseCallerProgramParam, JSONObjectParam]
+        ]
+        name: Optional[str]
+        namespace: Optional[str]
+        status: Optional[Literal["in_progress", "completed", "incomplete"]]
+
+    class ResponseInputTextContentParam(TypedDict, total=False):
+        text: Required[str]
+        type: Required[Literal["input_text"]]
+        prompt_cache_breakpoint: Optional[Union[PromptCacheBreakpointParam, JSONObjectParam]]
+
+    class ResponseInputImageContentParam(TypedDict, total=False):
+        type: Required[Literal["input_image"]]
+        detail: Optional[ResponseImageDetail]
+        file_id: Optional[str]
+        image_url: Optional[str]
+        prompt_cache_breakpoint: Optional[Union[PromptCacheBreakpointParam, JSONObjectParam]]
+
+    class ResponseInputFileContentParam(TypedDict, total=False):
+        type: Required[Literal["input_file"]]
+        detail: Literal["auto", "low", "high"]
+        file_data: Optional[str]
+        file_id: Optional[str]
+        file_url: Optional[str]
+        filename: Optional[str]
+        prompt_cache_breakpoint: Optional[Union[PromptCacheBreakpointParam, JSONObjectParam]]
+
+    class ResponseToolSearchCallParam(TypedDict, total=False):
+        arguments: Required[object]
+        type: Required[Literal["tool_search_call"]]
+        id: Optional[str]
+        call_id: Optional[str]
+        execution: Literal["server", "client"]
+        status: Optional[Literal["in_progress", "completed", "incomplete"]]
+
+    class ResponseToolSearchOutputItemParamParam(TypedDict, total=False):
+        tools: Required[Iterable[Union[ToolParam, JSONObjectParam]]]
+        type: Required[Literal["tool_search_output"]]
+        id: Optional[str]
+        call_id: Optional[str]
+        execution: Literal["server", "client"]
+        status: Optional[Literal["in_progress", "completed", "incomplete"]]
+
+    FunctionToolKeywordParam = TypedDict("FunctionToolKeywordParam", {"async": bool}, total=False)
+    class FunctionToolParam(FunctionToolKeywordParam, total=False):
+        name: Required[str]
+        parameters: Required[Optional[Mapping[str, object]]]
+        strict: Required[Optional[bool]]
+        type: Required[Literal["function"]]
+        allowed_callers: Optional[List[Literal["direct", "programmatic"]]]
+        defer_loading: bool
+        description: Optional[str]
+        output_schema: Optional[Mapping[str, object]]
+
+    class FileSearchToolParam(TypedDict, total=False):
+        type: Required[Literal["file_search"]]
+        vector_store_ids: Required[List[str]]
+        filters: Optional[Union[ComparisonFilterParam, CompoundFilterParam, JSONObjectParam]]
+        max_num_results: int
+        ranking_options: Union[FileSearchToolRankingOptionsParam, JSONObjectParam]
+
+    class FileSearchToolRankingOptionsParam(TypedDict, total=False):
+        hybrid_search: Union[FileSearchToolRankingOptionsHybridSearchParam, JSONObjectParam]
+        ranker: Literal["auto", "default-2024-11-15"]
+        score_threshold: float
+
+    class FileSearchToolRankingOptionsHybridSearchParam(TypedDict, total=False):
+        embedding_weight: Required[float]
+        text_weight: Required[float]
+
+    class ComputerToolParam(TypedDict, total=False):
+        type: Required[Literal["computer"]]
+
+    class ComputerUsePreviewToolParam(TypedDict, total=False):
+        display_height: Required[int]
+        display_width: Required[int]
+        environment: Required[Literal["windows", "mac", "linux", "ubuntu", "browser"]]
+        type: Required[Literal["computer_use_preview"]]
+
+    class WebSearchToolParam(TypedDict, total=False):
+        type: Required[Literal["web_search", "web_search_2025_08_26"]]
+        external_web_access: bool
+        filters: Optional[Union[WebSearchToolFiltersParam, JSONObjectParam]]
+        search_context_size: Literal["low", "medium", "high"]
+        user_location: Optional[Union[WebSearchToolUserLocationParam, JSONObjectParam]]
+
+    class WebSearchToolFiltersParam(TypedDict, total=False):
+        allowed_domains: Optional[List[str]]
+
+    class WebSearchToolUserLocationParam(TypedDict, total=False):
+        city: Optional[str]
+        country: Optional[str]
+        region: Optional[str]
+        timezone: Optional[str]
+        type: Literal["approximate"]
+
+    class ToolMcpParam(TypedDict, total=False):
+        server_label: Required[str]
+        type: Required[Literal["mcp"]]
+        allowed_callers: Optional[List[Literal["direct", "programmatic"]]]
+        allowed_tools: Optional[Union[List[str], ToolMcpAllowedToolsParam, JSONObjectParam]]
+        authorization: str
+        connector_id: McpConnectorID
+        defer_loading: bool
+        headers: Optional[Mapping[str, str]]
+        require_approval: Optional[
+            Union[Literal["always", "never"], ToolMcpRequireApprovalParam, JSONObjectParam]
+        ]
+        server_description: str
+        server_url: str
+        tunnel_id: str
+
+    class ToolMcpAllowedToolsParam(TypedDict, total=False):
+        read_only: bool
+        tool_names: List[str]
+
+    class ToolMcpRequireApprovalParam(TypedDict, total=False):
+        always: Union[ToolMcpRequireApprovalAlwaysParam, JSONObjectParam]
+        never: Union[ToolMcpRequireApprovalNeverParam, JSONObjectParam]
+
+    class ToolMcpRequireApprovalAlwaysParam(TypedDict, total=False):
+        read_only: bool
+        tool_names: List[str]
+
+    class ToolMcpRequireApprovalNeverParam(TypedDict, total=False):
+        read_only: bool
+        tool_names: List[str]
+
+    class ToolCodeInterpreterParam(TypedDict, total=False):
+        container: Required[Union[str, ToolCodeInterpreterContainerParam, JSONObjectParam]]
+        type: Required[Literal["code_interpreter"]]
+        allowed_callers: Optional[List[Literal["direct", "programmatic"]]]
+
+    class ToolCodeInterpreterContainerParam(TypedDict, total=False):
+        type: Required[Literal["auto"]]
+        file_ids: List[str]
+        memory_limit: Optional[ContainerMemoryLimit]
+        network_policy: Union[
+            ContainerNetworkPolicyDisabledParam, ContainerNetworkPolicyAllowlistParam,
+            JSONObjectParam,
+        ]
+
+    class ContainerNetworkPolicyDisabledParam(TypedDict, total=False):
+        type: Required[Literal["disabled"]]
+
+    class ContainerNetworkPolicyAllowlistParam(TypedDict, total=False):
+        allowed_domains: Required[List[str]]
+        type: Required[Literal["allowlist"]]
+        domain_secrets: Iterable[Union[ContainerNetworkPolicyDomainSecretParam, JSONObjectParam]]
+
+    class ContainerNetworkPolicyDomainSecretParam(TypedDict, total=False):
+        domain: Required[str]
+        name: Required[str]
+        value: Required[str]
+
+    class ProgrammaticToolCallingParam(TypedDict, total=False):
+        type: Required[Literal["programmatic_tool_calling"]]
+
+    class ToolImageGenerationParam(TypedDict, total=False):
+        type: Required[Literal["image_generation"]]
+        action: Literal["generate", "edit", "auto"]
+        background: Literal["transparent", "opaque", "auto"]
+        complexity: Literal["low", "medium", "high"]
+        frame_count: int
+        frame_duration_ms: int
+        input_fidelity: Optional[Literal["high", "low"]]
+        input_image_mask: Union[ToolImageGenerationInputImageMaskParam, JSONObjectParam]
+        model: Union[str, ToolImageModel]
+        moderation: Literal["auto", "low"]
+        output_compression: int
+        output_format: ToolImageFormat
+        partial_images: int
+        quality: ToolImageQuality
+        size: Union[str, Literal["1024x1024", "1024x1536", "1536x1024", "auto"]]
+        svg: Union[ToolImageGenerationSvgParam, JSONObjectParam]
+
+    class ToolImageGenerationInputImageMaskParam(TypedDict, total=False):
+        file_id: str
+        image_url: str
+
+    class ToolImageGenerationSvgParam(TypedDict, total=False):
+        model: str
+        reasoning: Optional[Union[ToolImageGenerationSvgReasoningParam, JSONObjectParam]]
+
+    class ToolImageGenerationSvgReasoningParam(TypedDict, total=False):
+        effort: ReasoningEffort
+
+    class ToolLocalShellParam(TypedDict, total=False):
+        type: Required[Literal["local_shell"]]
+
+    class FunctionShellToolParam(TypedDict, total=False):
+        type: Required[Literal["shell"]]
+        allowed_callers: Optional[List[Literal["direct", "programmatic"]]]
+        environment: Optional[
+            Union[
+                ContainerAutoParam, LocalEnvironmentParam, ContainerReferenceParam, JSONObjectParam,
+            ]
+        ]
+
+    class ContainerAutoParam(TypedDict, total=False):
+        type: Required[Literal["container_auto"]]
+        file_ids: List[str]
+        memory_limit: Optional[ContainerMemoryLimit]
+        network_policy: Union[
+            ContainerNetworkPolicyDisabledParam, ContainerNetworkPolicyAllowlistParam,
+            JSONObjectParam,
+        ]
+        skills: Iterable[Union[SkillReferenceParam, InlineSkillParam, JSONObjectParam]]
+
+    class SkillReferenceParam(TypedDict, total=False):
+        skill_id: Required[str]
+        type: Required[Literal["skill_reference"]]
+        version: str
+
+    class InlineSkillParam(TypedDict, total=False):
+        description: Required[str]
+        name: Required[str]
+        source: Required[Union[InlineSkillSourceParam, JSONObjectParam]]
+        type: Required[Literal["inline"]]
+
+    class InlineSkillSourceParam(TypedDict, total=False):
+        data: Required[str]
+        media_type: Required[Literal["application/zip"]]
+        type: Required[Literal["base64"]]
+
+    class LocalEnvironmentParam(TypedDict, total=False):
+        type: Required[Literal["local"]]
+        skills: Iterable[Union[LocalSkillParam, JSONObjectParam]]
+
+    class LocalSkillParam(TypedDict, total=False):
+        description: Required[str]
+        name: Required[str]
+        path: Required[str]
+
+    class ContainerReferenceParam(TypedDict, total=False):
+        container_id: Required[str]
+        type: Required[Literal["container_reference"]]
+
+    CustomToolKeywordParam = TypedDict("CustomToolKeywordParam", {"async": bool}, total=False)
+    class CustomToolParam(CustomToolKeywordParam, total=False):
+        name: Required[str]
+        type: Required[Literal["custom"]]
+        allowed_callers: Optional[List[Literal["direct", "programmatic"]]]
+        defer_loading: bool
+        description: str
+        format: Union[ResponseFormatTextParam, CustomToolInputFormatGrammarParam, JSONObjectParam]
+
+    class NamespaceToolParam(TypedDict, total=False):
+        description: Required[str]
+        name: Required[str]
+        tools: Required[
+            Iterable[Union[NamespaceToolFunctionParam, CustomToolParam, JSONObjectParam]]
+        ]
+        type: Required[Literal["namespace"]]
+
+    ToolSearchOutputNamespaceToolParam = NamespaceToolParam
+
+    NamespaceToolFunctionKeywordParam = TypedDict(
+        "NamespaceToolFunctionKeywordParam", {"async": bool}, total=False
+    )
+    class NamespaceToolFunctionParam(NamespaceToolFunctionKeywordParam, total=False):
+        name: Required[str]
+        type: Required[Literal["function"]]
+        allowed_callers: Optional[List[Literal["direct", "programmatic"]]]
+        defer_loading: bool
+        description: Optional[str]
+        output_schema: Optional[Mapping[str, object]]
+        parameters: Optional[object]
+        strict: Optional[bool]
+
+    class ToolSearchToolParam(TypedDict, total=False):
+        type: Required[Literal["tool_search"]]
+        description: Optional[str]
+        execution: Literal["server", "client"]
+        parameters: Optional[object]
+
+    class WebSearchPreviewToolParam(TypedDict, total=False):
+        type: Required[Literal["web_search_preview", "web_search_preview_2025_03_11"]]
+        search_content_types: List[Literal["text", "image"]]
+        search_context_size: Literal["low", "medium", "high"]
+        user_location: Optional[Union[WebSearchPreviewToolUserLocationParam, JSONObjectParam]]
+
+    class WebSearchPreviewToolUserLocationParam(TypedDict, total=False):
+        type: Required[Literal["approximate"]]
+        city: Optional[str]
+        country: Optional[str]
+        region: Optional[str]
+        timezone: Optional[str]
+
+    class ApplyPatchToolParam(TypedDict, total=False):
+        type: Required[Literal["apply_patch"]]
+        allowed_callers: Optional[List[Literal["direct", "programmatic"]]]
+
+    class ResponseAdditionalToolsParam(TypedDict, total=False):
+        role: Required[Literal["developer"]]
+        tools: Required[Iterable[Union[ToolParam, JSONObjectParam]]]
+        type: Required[Literal["additional_tools"]]
+        id: Optional[str]
+
+    class ResponseConfigurationUpdateItemParamParam(TypedDict, total=False):
+        type: Required[Literal["configuration_update"]]
+        id: Optional[str]
+        reasoning: Union[ResponseConfigurationUpdateItemReasoningParam, JSONObjectParam]
+        text: Union[ResponseConfigurationUpdateItemTextParam, JSONObjectParam]
+
+    class ResponseConfigurationUpdateItemReasoningParam(TypedDict, total=False):
+        effort: Optional[ReasoningEffort]
+
+    class ResponseConfigurationUpdateItemTextParam(TypedDict, total=False):
+        format: Required[
+            Union[ResponseFormatTextParam, ResponseFormatTextJSONSchemaConfigParam, JSONObjectParam]
+        ]
+
+    class ResponseFormatTextJSONSchemaConfigParam(TypedDict, total=False):
+        name: Required[str]
+        schema: Required[Mapping[str, object]]
+        type: Required[Literal["json_schema"]]
+        description: str
+        strict: Optional[bool]
+
+    class ResponseReasoningItemParam(TypedDict, total=False):
+        id: Required[str]
+        summary: Required[Iterable[Union[ResponseReasoningItemSummaryParam, JSONObjectParam]]]
+        type: Required[Literal["reasoning"]]
+        content: Iterable[Union[ResponseReasoningItemContentParam, JSONObjectParam]]
+        encrypted_content: Optional[str]
+        status: Literal["in_progress", "completed", "incomplete"]
+
+    class ResponseReasoningItemSummaryParam(TypedDict, total=False):
+        text: Required[str]
+        type: Required[Literal["summary_text"]]
+
+    class ResponseReasoningItemContentParam(TypedDict, total=False):
+        text: Required[str]
+        type: Required[Literal["reasoning_text"]]
+
+    class ResponseCompactionItemParamParam(TypedDict, total=False):
+        encrypted_content: Required[str]
+        type: Required[Literal["compaction"]]
+        id: Optional[str]
+
+    class ResponseImageGenerationCallParam(TypedDict, total=False):
+        id: Required[str]
+        result: Required[Optional[str]]
+        status: Required[Literal["in_progress", "completed", "generating", "failed"]]
+        type: Required[Literal["image_generation_call"]]
+        action: Optional[Literal["generate", "edit", "auto"]]
+        background: Optional[Literal["transparent", "opaque", "auto"]]
+        error: Union[ResponseImageGenerationCallErrorParam, JSONObjectParam]
+        output_format: Optional[ToolImageFormat]
+        quality: Optional[ToolImageQuality]
+        revised_prompt: Optional[str]
+        size: Optional[Union[str, Literal["1024x1024", "1024x1536", "1536x1024"]]]
+        svg_usage: Union[ResponseImageGenerationCallSvgUsageParam, JSONObjectParam]
+
+    class ResponseImageGenerationCallErrorParam(TypedDict, total=False):
+        code: Required[Optional[str]]
+        message: Required[str]
+        param: Required[Optional[str]]
+        type: Required[str]
+        moderation_details: Union[
+            ResponseImageGenerationCallErrorModerationDetailsParam, JSONObjectParam,
+        ]
+
+    class ResponseImageGenerationCallErrorModerationDetailsParam(TypedDict, total=False):
+        categories: Required[List[str]]
+        moderation_stage: Required[Literal["input", "output", "unknown"]]
+
+    class ResponseImageGenerationCallSvgUsageParam(TypedDict, total=False):
+        input_tokens: Required[int]
+        model: Required[str]
+        output_tokens: Required[int]
+        reasoning_tokens: Required[int]
+        total_tokens: Required[int]
+
+    class ResponseCodeInterpreterToolCallParam(TypedDict, total=False):
+        id: Required[str]
+        code: Required[Optional[str]]
+        container_id: Required[str]
+        outputs: Required[
+            Optional[
+                Iterable[
+                    Union[
+                        ResponseCodeInterpreterToolCallOutputLogsParam,
+                        ResponseCodeInterpreterToolCallOutputImageParam, JSONObjectParam,
+                    ]
+                ]
+            ]
+        ]
+        status: Required[
+            Literal["in_progress", "completed", "incomplete", "interpreting", "failed"]
+        ]
+        type: Required[Literal["code_interpreter_call"]]
+
+    class ResponseCodeInterpreterToolCallOutputLogsParam(TypedDict, total=False):
+        logs: Required[str]
+        type: Required[Literal["logs"]]
+
+    class ResponseCodeInterpreterToolCallOutputImageParam(TypedDict, total=False):
+        type: Required[Literal["image"]]
+        url: Required[str]
+
+    class ResponseLocalShellCallParam(TypedDict, total=False):
+        id: Required[str]
+        action: Required[Union[ResponseLocalShellCallActionParam, JSONObjectParam]]
+        call_id: Required[str]
+        status: Required[Literal["in_progress", "completed", "incomplete"]]
+        type: Required[Literal["local_shell_call"]]
+
+    class ResponseLocalShellCallActionParam(TypedDict, total=False):
+        command: Required[List[str]]
+        env: Required[Mapping[str, str]]
+        type: Required[Literal["exec"]]
+        timeout_ms: Optional[int]
+        user: Optional[str]
+        working_directory: Optional[str]
+
+    class ResponseLocalShellCallOutputParam(TypedDict, total=False):
+        id: Required[str]
+        output: Required[str]
+        type: Required[Literal["local_shell_call_output"]]
+        status: Optional[Literal["in_progress", "completed", "incomplete"]]
+
+    class ResponseShellCallParam(TypedDict, total=False):
+        action: Required[Union[ResponseShellCallActionParam, JSONObjectParam]]
+        call_id: Required[str]
+        type: Required[Literal["shell_call"]]
+        id: Optional[str]
+        caller: Optional[
+            Union[ResponseCallerDirectParam, ResponseCallerProgramParam, JSONObjectParam]
+        ]
+        environment: Optional[
+            Union[LocalEnvironmentParam, ContainerReferenceParam, JSONObjectParam]
+        ]
+        status: Optional[Literal["in_progress", "completed", "incomplete"]]
+
+    class ResponseShellCallActionParam(TypedDict, total=False):
+        commands: Required[List[str]]
+        max_output_length: Optional[int]
+        timeout_ms: Optional[int]
+
+    class ResponseShellCallOutputParam(TypedDict, total=False):
+        call_id: Required[str]
+        output: Required[
+            Iterable[Union[ResponseFunctionShellCallOutputContentParam, JSONObjectParam]]
+        ]
+        type: Required[Literal["shell_call_output"]]
+        id: Optional[str]
+        caller: Optional[
+            Union[ResponseCallerDirectParam, ResponseCallerProgramParam, JSONObjectParam]
+        ]
+        max_output_length: Optional[int]
+        status: Optional[Literal["in_progress", "completed", "incomplete"]]
+
+    class ResponseFunctionShellCallOutputContentParam(TypedDict, total=False):
+        outcome: Required[
+            Union[ResponseShellOutcomeTimeoutParam, ResponseShellOutcomeExitParam, JSONObjectParam]
+        ]
+        stderr: Required[str]
+        stdout: Required[str]
+
+    class ResponseShellOutcomeTimeoutParam(TypedDict, total=False):
+        type: Required[Literal["timeout"]]
+
+    class ResponseShellOutcomeExitParam(TypedDict, total=False):
+        exit_code: Required[int]
+        type: Required[Literal["exit"]]
+
+    class ResponseApplyPatchCallParam(TypedDict, total=False):
+        call_id: Required[str]
+        operation: Required[
+            Union[
+                ResponseApplyPatchCallOperationCreateFileParam,
+                ResponseApplyPatchCallOperationDeleteFileParam,
+                ResponseApplyPatchCallOperationUpdateFileParam, JSONObjectParam,
+            ]
+        ]
+        status: Required[Literal["in_progress", "completed"]]
+        type: Required[Literal["apply_patch_call"]]
+        id: Optional[str]
+        caller: Optional[
+            Union[ResponseCallerDirectParam, ResponseCallerProgramParam, JSONObjectParam]
+        ]
+
+    class ResponseApplyPatchCallOperationCreateFileParam(TypedDict, total=False):
+        diff: Required[str]
+        path: Required[str]
+        type: Required[Literal["create_file"]]
+
+    class ResponseApplyPatchCallOperationDeleteFileParam(TypedDict, total=False):
+        path: Required[str]
+        type: Required[Literal["delete_file"]]
+
+    class ResponseApplyPatchCallOperationUpdateFileParam(TypedDict, total=False):
+        diff: Required[str]
+        path: Required[str]
+        type: Required[Literal["update_file"]]
+
+    class ResponseApplyPatchCallOutputParam(TypedDict, total=False):
+        call_id: Required[str]
+        status: Required[Literal["completed", "failed"]]
+        type: Required[Literal["apply_patch_call_output"]]
+        id: Optional[str]
+        caller: Optional[
+            Union[ResponseCallerDirectParam, ResponseCallerProgramParam, JSONObjectParam]
+        ]
+        output: Optional[str]
+
+    class ResponseMcpListToolsParam(TypedDict, total=False):
+        id: Required[str]
+        server_label: Required[str]
+        tools: Required[Iterable[Union[ResponseMcpListToolsToolParam, JSONObjectParam]]]
+        type: Required[Literal["mcp_list_tools"]]
+        error: Optional[str]
+
+    class ResponseMcpListToolsToolParam(TypedDict, total=False):
+        input_schema: Required[object]
+        name: Required[str]
+        annotations: Optional[object]
+        description: Optional[str]
+
+    class ResponseMcpApprovalRequestParam(TypedDict, total=False):
+        id: Required[str]
+        arguments: Required[str]
+        name: Required[str]
+        server_label: Required[str]
+        type: Required[Literal["mcp_approval_request"]]
+
+    class ResponseMcpApprovalResponseParam(TypedDict, total=False):
+        approval_request_id: Required[str]
+        approve: Required[bool]
+        type: Required[Literal["mcp_approval_response"]]
+        id: Optional[str]
+        reason: Optional[str]
+
+    class ResponseMcpCallParam(TypedDict, total=False):
+        id: Required[str]
+        arguments: Required[str]
+        name: Required[str]
+        server_label: Required[str]
+        type: Required[Literal["mcp_call"]]
+        approval_request_id: Optional[str]
+        error: Optional[
+            Union[
+                McpProtocolErrorParam, McpToolExecutionErrorParam, McpHTTPErrorParam,
+                JSONObjectParam,
+            ]
+        ]
+        output: Optional[str]
+        status: Literal["in_progress", "completed", "incomplete", "calling", "failed"]
+
+    class McpProtocolErrorParam(TypedDict, total=False):
+        code: Required[int]
+        message: Required[str]
+        type: Required[Literal["mcp_protocol_error"]]
+
+    class McpToolExecutionErrorParam(TypedDict, total=False):
+        content: Required[object]
+        type: Required[Literal["mcp_tool_execution_error"]]
+
+    class McpHTTPErrorParam(TypedDict, total=False):
+        code: Required[int]
+        message: Required[str]
+        type: Required[Literal["http_error"]]
+
+    class ResponseCustomToolCallOutputParam(TypedDict, total=False):
+        call_id: Required[str]
+        output: Required[
+            Union[
+                str,
+                Iterable[
+                    Union[
+                        ResponseInputTextParam, ResponseInputImageParam, ResponseInputFileParam,
+                        JSONObjectParam,
+                    ]
+                ],
+            ]
+        ]
+        type: Required[Literal["custom_tool_call_output"]]
+        id: str
+        caller: Optional[
+            Union[ResponseCallerDirectParam, ResponseCallerProgramParam, JSONObjectParam]
+        ]
+
+    ResponseCustomToolCallKeywordParam = TypedDict(
+        "ResponseCustomToolCallKeywordParam", {"async": bool}, total=False
+    )
+    class ResponseCustomToolCallParam(ResponseCustomToolCallKeywordParam, total=False):
+        call_id: Required[str]
+        input: Required[str]
+        name: Required[str]
+        type: Required[Literal["custom_tool_call"]]
+        id: str
+        caller: Optional[
+            Union[ResponseCallerDirectParam, ResponseCallerProgramParam, JSONObjectParam]
+        ]
+        namespace: str
+
+    class ResponseCompactionTriggerParam(TypedDict, total=False):
+        type: Required[Literal["compaction_trigger"]]
+        id: Optional[str]
+
+    class ResponseItemReferenceParam(TypedDict, total=False):
+        id: Required[str]
+        type: Optional[Literal["item_reference"]]
+
+    class ResponseProgramParam(TypedDict, total=False):
+        id: Required[str]
+        call_id: Required[str]
+        code: Required[str]
+        fingerprint: Required[str]
+        type: Required[Literal["program"]]
+
+    class ResponseProgramOutputParam(TypedDict, total=False):
+        id: Required[str]
+        call_id: Required[str]
+        result: Required[str]
+        status: Required[Literal["completed", "incomplete"]]
+        type: Required[Literal["program_output"]]
+
+    class ResponseAccessProgramsParam(TypedDict, total=False):
+        cyber: Literal["standard", "daybreak_blue", "daybreak_red"]
+
+    class ResponseBackgroundOptionsParam(TypedDict, total=False):
+        completion_window: Literal["soonest", "2h", "8h"]
+        continuation_id: str
+
+    class ResponseContextManagementParam(TypedDict, total=False):
+        type: Required[str]
+        compact_threshold: Optional[int]
+
+    class ResponseConversationParamParam(TypedDict, total=False):
+        id: Required[str]
+
+    class ResponsePromptParam(TypedDict, total=False):
+        id: Required[str]
+        variables: Optional[
+            Mapping[
+                str,
+                Union[
+                    str, ResponseInputTextParam, ResponseInputImageParam, ResponseInputFileParam,
+                    JSONObjectParam,
+                ],
+            ]
+        ]
+        version: Optional[str]
+
+    class ResponsePromptCacheOptionsParam(TypedDict, total=False):
+        comparison_response_id: Optional[str]
+        mode: Literal["implicit", "explicit"]
+        prewarm: bool
+        ttl: Literal["30m", "12h"]
+
+    class ResponseStreamOptionsParam(TypedDict, total=False):
+        include_obfuscation: bool
+
+    class ResponseTextConfigParam(TypedDict, total=False):
+        format: Union[
+            ResponseFormatTextParam, ResponseFormatTextJSONSchemaConfigParam,
+            ResponseFormatJSONObjectParam, JSONObjectParam,
+        ]
+        verbosity: Optional[Literal["low", "medium", "high"]]
+
+    class ToolChoiceAllowedParam(TypedDict, total=False):
+        mode: Required[Literal["auto", "required"]]
+        tools: Required[Sequence[Mapping[str, object]]]
+        type: Required[Literal["allowed_tools"]]
+
+    class ToolChoiceTypesParam(TypedDict, total=False):
+        type: Required[HostedToolType]
+
+    class ToolChoiceFunctionParam(TypedDict, total=False):
+        name: Required[str]
+        type: Required[Literal["function"]]
+
+    class ToolChoiceMcpParam(TypedDict, total=False):
+        server_label: Required[str]
+        type: Required[Literal["mcp"]]
+        name: Optional[str]
+
+    class ToolChoiceCustomParam(TypedDict, total=False):
+        name: Required[str]
+        type: Required[Literal["custom"]]
+
+    class ToolChoiceApplyPatchParam(TypedDict, total=False):
+        type: Required[Literal["apply_patch"]]
+
+    class ToolChoiceShellParam(TypedDict, total=False):
+        type: Required[Literal["shell"]]
+
+    class ResponseInputTokenCountTextParam(TypedDict, total=False):
+        format: Union[
+            ResponseFormatTextParam, ResponseFormatTextJSONSchemaConfigParam,
+            ResponseFormatJSONObjectParam, JSONObjectParam,
+        ]
+        verbosity: Optional[Literal["low", "medium", "high"]]
+
+    ComputerActionParam = Union[
+        ResponseActionClickParam, ResponseActionDoubleClickParam, ResponseActionDragParam,
+        ResponseActionKeypressParam, ResponseActionMoveParam, ResponseActionScreenshotParam,
+        ResponseActionScrollParam, ResponseActionTypeParam, ResponseActionWaitParam,
+    ]
+    ToolParam = Union[
+        FunctionToolParam, FileSearchToolParam, ComputerToolParam, ComputerUsePreviewToolParam,
+        WebSearchToolParam, ToolMcpParam, ToolCodeInterpreterParam, ProgrammaticToolCallingParam,
+        ToolImageGenerationParam, ToolLocalShellParam, FunctionShellToolParam, CustomToolParam,
+        NamespaceToolParam, ToolSearchToolParam, WebSearchPreviewToolParam, ApplyPatchToolParam,
+    ]
+    ResponseAnnotationParam = Union[
+        ResponseOutputTextAnnotationFileCitationParam, ResponseOutputTextAnnotationURLCitationParam,
+        ResponseOutputTextAnnotationContainerFileCitationParam,
+        ResponseOutputTextAnnotationFilePathParam,
+    ]
+    ResponseInputItemParam = Union[
+        EasyInputMessageParam, ResponseMessageParam, ResponseOutputMessageParam,
+        ResponseFileSearchToolCallParam, ResponseComputerToolCallParam,
+        ResponseComputerCallOutputParam, ResponseFunctionWebSearchParam,
+        ResponseFunctionToolCallParam, ResponseFunctionCallOutputParam, ResponseToolSearchCallParam,
+        ResponseToolSearchOutputItemParamParam, ResponseAdditionalToolsParam,
+        ResponseConfigurationUpdateItemParamParam, ResponseReasoningItemParam,
+        ResponseCompactionItemParamParam, ResponseImageGenerationCallParam,
+        ResponseCodeInterpreterToolCallParam, ResponseLocalShellCallParam,
+        ResponseLocalShellCallOutputParam, ResponseShellCallParam, ResponseShellCallOutputParam,
+        ResponseApplyPatchCallParam, ResponseApplyPatchCallOutputParam, ResponseMcpListToolsParam,
+        ResponseMcpApprovalRequestParam, ResponseMcpApprovalResponseParam, ResponseMcpCallParam,
+        ResponseCustomToolCallOutputParam, ResponseCustomToolCallParam,
+        ResponseCompactionTriggerParam, ResponseItemReferenceParam, ResponseProgramParam,
+        ResponseProgramOutputParam,
+    ]
+    ResponseToolChoiceParam = Union[
+        ToolChoiceAllowedParam, ToolChoiceTypesParam, ToolChoiceFunctionParam, ToolChoiceMcpParam,
+        ToolChoiceCustomParam, ProgrammaticToolCallingParam, ToolChoiceApplyPatchParam,
+        ToolChoiceShellParam,
+    ]
+
+
+# ---- 8.3 Chat completions ---- https://platform.openai.com/docs/api-reference/chat
+
+
+ChatCompletionRole = Literal["developer", "system", "user", "assistant", "tool"]
+ServiceTier = Literal["auto", "default", "flex", "scale", "priority", "fast"]
+
+
+class Chat(Resource[C]):
+    """The group of the chat completions."""
+
+    completions: ChatCompletions[C]
+    with_raw_response: Chat[Raw[C]]
+    with_streaming_response: Chat[Streamed[C]]
+
+
+class ChatCompletions(Resource[C]):
+    """Answer a conversation."""
+
+    messages: ChatCompletionsMessages[C]
+    with_raw_response: ChatCompletions[Raw[C]]
+    with_streaming_response: ChatCompletions[Streamed[C]]
+
+    @overload
+    def create(
+        self: ChatCompletions[OpenAI], *, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[ChatCompletionCreateParams]
+    ) -> ChatCompletion: ...
+    @overload
+    def create(
+        self: ChatCompletions[OpenAI], *, stream: Literal[True],
+        **params: Unpack[ChatCompletionCreateParams]
+    ) -> Stream[ChatCompletionChunk]: ...
+    @overload
+    def create(
+        self: ChatCompletions[OpenAI], *, stream: bool, **params: Unpack[ChatCompletionCreateParams]
+    ) -> Union[ChatCompletion, Stream[ChatCompletionChunk]]: ...
+    @overload
+    def create(
+        self: ChatCompletions[AsyncOpenAI], *, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[ChatCompletionCreateParams]
+    ) -> Coroutine[Any, Any, ChatCompletion]: ...
+    @overload
+    def create(
+        self: ChatCompletions[AsyncOpenAI], *, stream: Literal[True],
+        **params: Unpack[ChatCompletionCreateParams]
+    ) -> Coroutine[Any, Any, AsyncStream[ChatCompletionChunk]]: ...
+    @overload
+    def create(
+        self: ChatCompletions[AsyncOpenAI], *, stream: bool,
+        **params: Unpack[ChatCompletionCreateParams]
+    ) -> Coroutine[Any, Any, Union[ChatCompletion, AsyncStream[ChatCompletionChunk]]]: ...
+    @overload
+    def create(
+        self: ChatCompletions[Raw[OpenAI]], *, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[ChatCompletionCreateParams]
+    ) -> LegacyAPIResponse[ChatCompletion]: ...
+    @overload
+    def create(
+        self: ChatCompletions[Raw[OpenAI]], *, stream: Literal[True],
+        **params: Unpack[ChatCompletionCreateParams]
+    ) -> LegacyAPIResponse[Stream[ChatCompletionChunk]]: ...
+    @overload
+    def create(
+        self: ChatCompletions[Raw[AsyncOpenAI]], *, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[ChatCompletionCreateParams]
+    ) -> Coroutine[Any, Any, LegacyAPIResponse[ChatCompletion]]: ...
+    @overload
+    def create(
+        self: ChatCompletions[Raw[AsyncOpenAI]], *, stream: Literal[True],
+        **params: Unpack[ChatCompletionCreateParams]
+    ) -> Coroutine[Any, Any, LegacyAPIResponse[AsyncStream[ChatCompletionChunk]]]: ...
+    @overload
+    def create(
+        self: ChatCompletions[Streamed[OpenAI]], *, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[ChatCompletionCreateParams]
+    ) -> ResponseContextManager[APIResponse[ChatCompletion]]: ...
+    @overload
+    def create(
+        self: ChatCompletions[Streamed[OpenAI]], *, stream: Literal[True],
+        **params: Unpack[ChatCompletionCreateParams]
+    ) -> ResponseContextManager[APIResponse[Stream[ChatCompletionChunk]]]: ...
+    @overload
+    def create(
+        self: ChatCompletions[Streamed[AsyncOpenAI]], *, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[ChatCompletionCreateParams]
+    ) -> AsyncResponseContextManager[AsyncAPIResponse[ChatCompletion]]: ...
+    @overload
+    def create(
+        self: ChatCompletions[Streamed[AsyncOpenAI]], *, stream: Literal[True],
+        **params: Unpack[ChatCompletionCreateParams]
+    ) -> AsyncResponseContextManager[AsyncAPIResponse[AsyncStream[ChatCompletionChunk]]]: ...
+    @POST("/chat/completions", event="ChatCompletionChunk")
+    def create(
+        self, *, stream: Optional[bool] = omit, **params: Unpack[ChatCompletionCreateParams]
+    ) -> ChatCompletion:
+        """Ask a model to answer a conversation.
+
+        Returns the ChatCompletion once it is complete, or with `stream=True` its chunks as they
+        are written: `chunk.choices[0].delta.content` holds the next piece of text.
+        """
+
+    @GET("/chat/completions/{completion_id}")
+    def retrieve(self, completion_id: str, **options: Unpack[Options]) -> ChatCompletion:
+        """Fetch a chat completion that was created with `store=True`."""
+
+    @POST("/chat/completions/{completion_id}")
+    def update(
+        self, completion_id: str, *, metadata: Optional[Mapping[str, str]],
+        **options: Unpack[Options]
+    ) -> ChatCompletion:
+        """Replace the metadata of a stored chat completion; returns it as it is now."""
+
+    @GET("/chat/completions")
+    def list(
+        self, *, after: str = omit, limit: int = omit, metadata: Optional[Mapping[str, str]] = omit,
+        model: str = omit, order: Literal["asc", "desc"] = omit, **options: Unpack[Options]
+    ) -> SyncCursorPage[ChatCompletion]:
+        """List the chat completions that were created with `store=True`."""
+
+    @DELETE("/chat/completions/{completion_id}")
+    def delete(self, completion_id: str, **options: Unpack[Options]) -> ChatCompletionDeleted:
+        """Delete a stored chat completion."""
+
+
+class ChatCompletionCreateParams(Options, total=False):
+    """The parameters of chat.completions.create()."""
+    messages: Required[Iterable[Union[ChatCompletionMessageParam, JSONObjectParam]]]
+    model: Required[Union[str, ChatModel]]
+    audio: Optional[Union[ChatCompletionAudioParam, JSONObjectParam]]
+    frequency_penalty: Optional[float]  # -2 to 2; above 0 repeats less
+    # older name of tool_choice
+    function_call: Union[
+        Literal["none", "auto"], ChatCompletionFunctionCallOptionParam, JSONObjectParam,
+    ]
+    functions: Iterable[Union[ChatCompletionFunctionParam, JSONObjectParam]]  # older name of tools
+    logit_bias: Optional[Mapping[str, int]]  # token id: -100 (never) to 100 (always)
+    logprobs: Optional[bool]
+    max_completion_tokens: Optional[int]  # reasoning included
+    max_tokens: Optional[int]  # older name of max_completion_tokens
+    metadata: Optional[Mapping[str, str]]  # up to 16 pairs, to find the object by
+    modalities: Optional[List[Literal["text", "audio"]]]  # what to answer in
+    moderation: Optional[Union[ChatCompletionModerationParam, JSONObjectParam]]
+    n: Optional[int]  # how many answers
+    parallel_tool_calls: bool
+    # text that will mostly stay as it is
+    prediction: Optional[Union[ChatCompletionPredictionContentParam, JSONObjectParam]]
+    presence_penalty: Optional[float]  # -2 to 2; above 0 looks for new topics
+    prompt_cache_key: Optional[str]  # requests that share a beginning
+    prompt_cache_options: Union[PromptCacheOptionsParam, JSONObjectParam]
+    prompt_cache_retention: Optional[Literal["in_memory", "24h"]]
+    reasoning_effort: Optional[ReasoningEffort]
+    response_format: Union[
+        ResponseFormatTextParam, ResponseFormatJSONSchemaParam, ResponseFormatJSONObjectParam,
+        JSONObjectParam,
+    ]
+    safety_identifier: Optional[str]  # tells your users apart; send a hash
+    seed: Optional[int]  # the same seed, more or less the same answer
+    service_tier: Optional[ServiceTier]
+    stop: Optional[Union[str, List[str]]]  # up to 4 texts that end the answer
+    store: Optional[bool]  # keep it on the server, for retrieve()
+    stream_options: Optional[Union[ChatCompletionStreamOptionsParam, JSONObjectParam]]
+    temperature: Optional[float]  # 0 (nearly deterministic) to 2
+    tool_choice: Union[
+        Literal["none", "auto", "required"], ChatCompletionAllowedToolChoiceParam,
+        ChatCompletionNamedToolChoiceParam, ChatCompletionNamedToolChoiceCustomParam,
+        JSONObjectParam,
+    ]
+    tools: Iterable[
+        Union[ChatCompletionFunctionToolParam, ChatCompletionCustomToolParam, JSONObjectParam]
+    ]
+    top_logprobs: Optional[int]  # 0 to 20 alternatives per token
+    top_p: Optional[float]  # 0 to 1; the alternative to temperature
+    user: str  # older name of safety_identifier
+    verbosity: Optional[Literal["low", "medium", "high"]]
+    # for search models
+    web_search_options: Union[ChatCompletionWebSearchOptionsParam, JSONObjectParam]
+
+
+class ChatCompletionsMessages(Resource[C]):
+    """The messages of a stored chat completion."""
+
+    with_raw_response: ChatCompletionsMessages[Raw[C]]
+    with_streaming_response: ChatCompletionsMessages[Streamed[C]]
+
+    @GET("/chat/completions/{completion_id}/messages")
+    def list(
+        self, completion_id: str, *, after: str = omit, limit: int = omit,
+        order: Literal["asc", "desc"] = omit, **options: Unpack[Options]
+    ) -> SyncCursorPage[ChatCompletionStoreMessage]:
+        """List the messages that a stored chat completion answered."""
+
+
+class ChatCompletion(BaseModel):
+    """The answer to a conversation."""
+
+    id: str
+    choices: List[ChatCompletionChoice]
+    created: int  # Unix time, in seconds
+    model: str
+    object: Literal["chat.completion"]
+    metadata: Optional[Dict[str, str]] = None
+    moderation: Optional[ChatCompletionModeration] = None
+    service_tier: Optional[ServiceTier] = None
+    system_fingerprint: Optional[str] = None
+    usage: Optional[CompletionUsage] = None
+
+
+class ChatCompletionChoice(BaseModel):
+    """One of the `n` answers that were asked for."""
+
+    finish_reason: Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
+    index: int
+    message: ChatCompletionMessage
+    logprobs: Optional[ChatCompletionChoiceLogprobs] = None
+
+
+class ChatCompletionChoiceLogprobs(BaseModel):
+    content: Optional[List[ChatCompletionTokenLogprob]] = None
+    refusal: Optional[List[ChatCompletionTokenLogprob]] = None
+
+
+class ChatCompletionTokenLogprob(BaseModel):
+    """How likely a token was, and which others might have come."""
+
+    token: str
+    logprob: float
+    top_logprobs: List[ChatCompletionTokenLogprobTopLogprob]
+    bytes: Optional[List[int]] = None  # the token in UTF-8
+
+
+class ChatCompletionTokenLogprobTopLogprob(BaseModel):
+    token: str
+    logprob: float
+    bytes: Optional[List[int]] = None
+
+
+class ChatCompletionMessage(BaseModel):
+    """A message of the model."""
+
+    role: Literal["assistant"]
+    content: Optional[str] = None
+    refusal: Optional[str] = None
+    annotations: Optional[List[ChatCompletionMessageAnnotation]] = None
+    audio: Optional[ChatCompletionAudio] = None
+    function_call: Optional[ChatCompletionMessageFunctionCall] = None
+    tool_calls: Optional[
+        List[Union[ChatCompletionMessageFunctionToolCall, ChatCompletionMessageCustomToolCall]]
+    ] = None
+
+
+class ChatCompletionMessageAnnotation(BaseModel):
+    type: Literal["url_citation"]
+    url_citation: ChatCompletionMessageAnnotationURLCitation
+
+
+class ChatCompletionMessageAnnotationURLCitation(BaseModel):
+    end_index: int
+    start_index: int
+    title: str
+    url: str
+
+
+class ChatCompletionAudio(BaseModel):
+    id: str
+    data: str
+    expires_at: int
+    transcript: str
+
+
+class ChatCompletionMessageFunctionCall(BaseModel):
+    arguments: str
+    name: str
+
+
+class ChatCompletionMessageFunctionToolCall(BaseModel):
+    """The model wants a function of yours called."""
+
+    id: str
+    function: ChatCompletionMessageFunctionToolCallFunction
+    type: Literal["function"]
+
+
+class ChatCompletionMessageFunctionToolCallFunction(BaseModel):
+    arguments: str  # JSON text, not checked
+    name: str
+
+
+class ChatCompletionMessageCustomToolCall(BaseModel):
+    id: str
+    custom: ChatCompletionMessageCustomToolCallInput
+    type: Literal["custom"]
+
+
+class ChatCompletionMessageCustomToolCallInput(BaseModel):
+    input: str
+    name: str
+
+
+class ChatCompletionModeration(BaseModel):
+    input: Union[ChatCompletionModerationResults, ModerationError]
+    output: Union[ChatCompletionModerationResults, ModerationError]
+
+
+class ChatCompletionModerationResults(BaseModel):
+    model: str
+    results: List[ModerationResult]
+    type: Literal["moderation_results"]
+
+
+class ChatCompletionChunk(BaseModel):
+    """A piece of a streamed answer."""
+
+    id: str
+    choices: List[ChatCompletionChunkChoice]  # empty in the chunk that brings the usage
     created: int
-    owned_by: str
-    object: Literal["model"]
+    model: str
+    object: Literal["chat.completion.chunk"]
+    moderation: Optional[ChatCompletionModeration] = None
+    obfuscation: Optional[str] = None
+    service_tier: Optional[ServiceTier] = None
+    system_fingerprint: Optional[str] = None
+    usage: Optional[CompletionUsage] = None  # in the last chunk only, with include_usage
+
+
+class ChatCompletionChunkChoice(BaseModel):
+    """A piece of one of the `n` answers."""
+
+    delta: ChatCompletionDelta
+    index: int
+    finish_reason: Optional[
+        Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
+    ] = None
+    logprobs: Optional[ChatCompletionChoiceLogprobs] = None
+
+
+class ChatCompletionDelta(BaseModel):
+    """What this chunk adds to the message."""
+
+    audio: Optional[ChatCompletionDeltaAudio] = None
+    content: Optional[str] = None
+    function_call: Optional[ChatCompletionDeltaFunctionCall] = None
+    refusal: Optional[str] = None
+    role: Optional[ChatCompletionRole] = None
+    tool_calls: Optional[List[ChatCompletionDeltaToolCall]] = None
+
+
+class ChatCompletionDeltaAudio(BaseModel):
+    id: Optional[str] = None
+    data: Optional[str] = None
+    expires_at: Optional[int] = None
+    transcript: Optional[str] = None
+
+
+class ChatCompletionDeltaFunctionCall(BaseModel):
+    arguments: Optional[str] = None
+    name: Optional[str] = None
+
+
+class ChatCompletionDeltaToolCall(BaseModel):
+    """A piece of a tool call; pieces of one call share its `index`."""
+
+    index: int
+    id: Optional[str] = None
+    function: Optional[ChatCompletionDeltaToolCallFunction] = None
+    type: Optional[Literal["function"]] = None
+
+
+class ChatCompletionDeltaToolCallFunction(BaseModel):
+    arguments: Optional[str] = None
+    name: Optional[str] = None
+
+
+class ChatCompletionDeleted(BaseModel):
+    id: str
+    deleted: bool
+    object: Literal["chat.completion.deleted"]
+
+
+class ChatCompletionStoreMessage(BaseModel):
+    role: Literal["assistant"]
+    id: str
+    content: Optional[str] = None
+    refusal: Optional[str] = None
+    annotations: Optional[List[ChatCompletionMessageAnnotation]] = None
+    audio: Optional[ChatCompletionAudio] = None
+    function_call: Optional[ChatCompletionMessageFunctionCall] = None
+    tool_calls: Optional[
+        List[Union[ChatCompletionMessageFunctionToolCall, ChatCompletionMessageCustomToolCall]]
+    ] = None
+    content_parts: Optional[List[ChatCompletionStoreMessageContentPart]] = None
+
+
+class ChatCompletionContentPartText(BaseModel):
+    text: str
+    type: Literal["text"]
+    prompt_cache_breakpoint: Optional[PromptCacheBreakpoint] = None
+
+
+class ChatCompletionContentPartImage(BaseModel):
+    image_url: ChatCompletionContentPartImageURL
+    type: Literal["image_url"]
+    prompt_cache_breakpoint: Optional[PromptCacheBreakpoint] = None
+
+
+class ChatCompletionContentPartImageURL(BaseModel):
+    url: str
+    detail: Optional[Literal["auto", "low", "high", "original"]] = None
+
+
+ChatCompletionStoreMessageContentPart = Union[
+    ChatCompletionContentPartText, ChatCompletionContentPartImage,
+]
+
+if TYPE_CHECKING:
+
+    class ChatCompletionDeveloperMessageParam(TypedDict, total=False):
+        content: Required[
+            Union[str, Iterable[Union[ChatCompletionContentPartTextParam, JSONObjectParam]]]
+        ]
+        role: Required[Literal["developer"]]
+        name: str
+
+    class ChatCompletionContentPartTextParam(TypedDict, total=False):
+        text: Required[str]
+        type: Required[Literal["text"]]
+        prompt_cache_breakpoint: Union[PromptCacheBreakpointParam, JSONObjectParam]
+
+    class ChatCompletionSystemMessageParam(TypedDict, total=False):
+        content: Required[
+            Union[str, Iterable[Union[ChatCompletionContentPartTextParam, JSONObjectParam]]]
+        ]
+        role: Required[Literal["system"]]
+        name: str
+
+    class ChatCompletionUserMessageParam(TypedDict, total=False):
+        content: Required[
+            Union[str, Iterable[Union[ChatCompletionContentPartParam, JSONObjectParam]]]
+        ]
+        role: Required[Literal["user"]]
+        name: str
+
+    class ChatCompletionContentPartImageParam(TypedDict, total=False):
+        image_url: Required[Union[ChatCompletionContentPartImageURLParam, JSONObjectParam]]
+        type: Required[Literal["image_url"]]
+        prompt_cache_breakpoint: Union[PromptCacheBreakpointParam, JSONObjectParam]
+
+    class ChatCompletionContentPartImageURLParam(TypedDict, total=False):
+        url: Required[str]
+        detail: Literal["auto", "low", "high", "original"]
+
+    class ChatCompletionContentPartInputAudioParam(TypedDict, total=False):
+        input_audio: Required[Union[ChatCompletionContentPartInputAudioDataParam, JSONObjectParam]]
+        type: Required[Literal["input_audio"]]
+        prompt_cache_breakpoint: Union[PromptCacheBreakpointParam, JSONObjectParam]
+
+    class ChatCompletionContentPartInputAudioDataParam(TypedDict, total=False):
+        data: Required[str]
+        format: Required[Literal["wav", "mp3"]]
+
+    class ChatCompletionContentPartFileParam(TypedDict, total=False):
+        file: Required[Union[ChatCompletionContentPartFileDataParam, JSONObjectParam]]
+        type: Required[Literal["file"]]
+        prompt_cache_breakpoint: Union[PromptCacheBreakpointParam, JSONObjectParam]
+
+    class ChatCompletionContentPartFileDataParam(TypedDict, total=False):
+        file_data: str
+        file_id: str
+        filename: str
+
+    class ChatCompletionAssistantMessageParam(TypedDict, total=False):
+        role: Required[Literal["assistant"]]
+        audio: Optional[Union[ChatCompletionAssistantMessageAudioParam, JSONObjectParam]]
+        content: Optional[
+            Union[
+                str,
+                Iterable[
+                    Union[
+                        ChatCompletionContentPartTextParam, ResponseOutputRefusalParam,
+                        JSONObjectParam,
+                    ]
+                ],
+            ]
+        ]
+        function_call: Optional[
+            Union[ChatCompletionAssistantMessageFunctionCallParam, JSONObjectParam]
+        ]
+        name: str
+        refusal: Optional[str]
+        tool_calls: Iterable[
+            Union[
+                ChatCompletionMessageFunctionToolCallParam,
+                ChatCompletionMessageCustomToolCallParam, JSONObjectParam,
+            ]
+        ]
+
+    class ChatCompletionAssistantMessageAudioParam(TypedDict, total=False):
+        id: Required[str]
+
+    class ChatCompletionAssistantMessageFunctionCallParam(TypedDict, total=False):
+        arguments: Required[str]
+        name: Required[str]
+
+    class ChatCompletionMessageFunctionToolCallParam(TypedDict, total=False):
+        id: Required[str]
+        function: Required[
+            Union[ChatCompletionMessageFunctionToolCallFunctionParam, JSONObjectParam]
+        ]
+        type: Required[Literal["function"]]
+
+    class ChatCompletionMessageFunctionToolCallFunctionParam(TypedDict, total=False):
+        arguments: Required[str]
+        name: Required[str]
+
+    class ChatCompletionMessageCustomToolCallParam(TypedDict, total=False):
+        id: Required[str]
+        custom: Required[Union[ChatCompletionMessageCustomToolCallInputParam, JSONObjectParam]]
+        type: Required[Literal["custom"]]
+
+    class ChatCompletionMessageCustomToolCallInputParam(TypedDict, total=False):
+        input: Required[str]
+        name: Required[str]
+
+    class ChatCompletionToolMessageParam(TypedDict, total=False):
+        content: Required[
+            Union[str, Iterable[Union[ChatCompletionContentPartTextParam, JSONObjectParam]]]
+        ]
+        role: Required[Literal["tool"]]
+        tool_call_id: Required[str]
+
+    class ChatCompletionFunctionMessageParam(TypedDict, total=False):
+        content: Required[Optional[str]]
+        name: Required[str]
+        role: Required[Literal["function"]]
+
+    class ChatCompletionAudioParam(TypedDict, total=False):
+        format: Required[Literal["wav", "aac", "mp3", "flac", "opus", "pcm16"]]
+        voice: Required[
+            Union[
+                str,
+                Literal[
+                    "alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin",
+                    "cedar",
+                ],
+                ChatCompletionAudioVoiceIDParam, JSONObjectParam,
+            ]
+        ]
+
+    class ChatCompletionAudioVoiceIDParam(TypedDict, total=False):
+        id: Required[str]
+
+    class ChatCompletionFunctionCallOptionParam(TypedDict, total=False):
+        name: Required[str]
+
+    class ChatCompletionFunctionParam(TypedDict, total=False):
+        name: Required[str]
+        description: str
+        parameters: Mapping[str, object]
+
+    class ChatCompletionPredictionContentParam(TypedDict, total=False):
+        content: Required[
+            Union[str, Iterable[Union[ChatCompletionContentPartTextParam, JSONObjectParam]]]
+        ]
+        type: Required[Literal["content"]]
+
+    class ChatCompletionStreamOptionsParam(TypedDict, total=False):
+        include_obfuscation: bool
+        include_usage: bool
+
+    class ChatCompletionAllowedToolChoiceParam(TypedDict, total=False):
+        allowed_tools: Required[Union[ChatCompletionAllowedToolsParam, JSONObjectParam]]
+        type: Required[Literal["allowed_tools"]]
+
+    class ChatCompletionAllowedToolsParam(TypedDict, total=False):
+        mode: Required[Literal["auto", "required"]]
+        tools: Required[Sequence[Mapping[str, object]]]
+
+    class ChatCompletionNamedToolChoiceParam(TypedDict, total=False):
+        function: Required[Union[ChatCompletionNamedToolChoiceFunctionParam, JSONObjectParam]]
+        type: Required[Literal["function"]]
+
+    class ChatCompletionNamedToolChoiceFunctionParam(TypedDict, total=False):
+        name: Required[str]
+
+    class ChatCompletionNamedToolChoiceCustomParam(TypedDict, total=False):
+        custom: Required[Union[ChatCompletionNamedToolChoiceCustomNameParam, JSONObjectParam]]
+        type: Required[Literal["custom"]]
+
+    class ChatCompletionNamedToolChoiceCustomNameParam(TypedDict, total=False):
+        name: Required[str]
+
+    class ChatCompletionFunctionToolParam(TypedDict, total=False):
+        function: Required[Union[FunctionDefinitionParam, JSONObjectParam]]
+        type: Required[Literal["function"]]
+
+    class ChatCompletionCustomToolParam(TypedDict, total=False):
+        custom: Required[Union[ChatCompletionCustomToolDefinitionParam, JSONObjectParam]]
+        type: Required[Literal["custom"]]
+
+    class ChatCompletionCustomToolDefinitionParam(TypedDict, total=False):
+        name: Required[str]
+        description: str
+        format: Union[
+            ResponseFormatTextParam, ChatCompletionCustomToolDefinitionFormatGrammarParam,
+            JSONObjectParam,
+        ]
+
+    class ChatCompletionCustomToolDefinitionFormatGrammarParam(TypedDict, total=False):
+        grammar: Required[
+            Union[ChatCompletionCustomToolDefinitionFormatGrammarDefinitionParam, JSONObjectParam]
+        ]
+        type: Required[Literal["grammar"]]
+
+    class ChatCompletionCustomToolDefinitionFormatGrammarDefinitionParam(TypedDict, total=False):
+        definition: Required[str]
+        syntax: Required[Literal["lark", "regex"]]
+
+    class ChatCompletionWebSearchOptionsParam(TypedDict, total=False):
+        search_context_size: Literal["low", "medium", "high"]
+        user_location: Optional[
+            Union[ChatCompletionWebSearchOptionsUserLocationParam, JSONObjectParam]
+        ]
+
+    class ChatCompletionWebSearchOptionsUserLocationParam(TypedDict, total=False):
+        approximate: Required[
+            Union[ChatCompletionWebSearchOptionsUserLocationApproximateParam, JSONObjectParam]
+        ]
+        type: Required[Literal["approximate"]]
+
+    class ChatCompletionWebSearchOptionsUserLocationApproximateParam(TypedDict, total=False):
+        city: str
+        country: str
+        region: str
+        timezone: str
+
+    ChatCompletionContentPartParam = Union[
+        ChatCompletionContentPartTextParam, ChatCompletionContentPartImageParam,
+        ChatCompletionContentPartInputAudioParam, ChatCompletionContentPartFileParam,
+    ]
+    ChatCompletionMessageParam = Union[
+        ChatCompletionDeveloperMessageParam, ChatCompletionSystemMessageParam,
+        ChatCompletionUserMessageParam, ChatCompletionAssistantMessageParam,
+        ChatCompletionToolMessageParam, ChatCompletionFunctionMessageParam,
+    ]
+
+
+# ---- 8.4 Completions ---- https://platform.openai.com/docs/api-reference/completions
+
+
+class Completions(Resource[C]):
+    """Continue a text; for models that do not chat."""
+
+    with_raw_response: Completions[Raw[C]]
+    with_streaming_response: Completions[Streamed[C]]
+
+    @overload
+    def create(
+        self: Completions[OpenAI], *, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[CompletionCreateParams]
+    ) -> Completion: ...
+    @overload
+    def create(
+        self: Completions[OpenAI], *, stream: Literal[True],
+        **params: Unpack[CompletionCreateParams]
+    ) -> Stream[Completion]: ...
+    @overload
+    def create(
+        self: Completions[OpenAI], *, stream: bool, **params: Unpack[CompletionCreateParams]
+    ) -> Union[Completion, Stream[Completion]]: ...
+    @overload
+    def create(
+        self: Completions[AsyncOpenAI], *, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[CompletionCreateParams]
+    ) -> Coroutine[Any, Any, Completion]: ...
+    @overload
+    def create(
+        self: Completions[AsyncOpenAI], *, stream: Literal[True],
+        **params: Unpack[CompletionCreateParams]
+    ) -> Coroutine[Any, Any, AsyncStream[Completion]]: ...
+    @overload
+    def create(
+        self: Completions[AsyncOpenAI], *, stream: bool, **params: Unpack[CompletionCreateParams]
+    ) -> Coroutine[Any, Any, Union[Completion, AsyncStream[Completion]]]: ...
+    @overload
+    def create(
+        self: Completions[Raw[OpenAI]], *, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[CompletionCreateParams]
+    ) -> LegacyAPIResponse[Completion]: ...
+    @overload
+    def create(
+        self: Completions[Raw[OpenAI]], *, stream: Literal[True],
+        **params: Unpack[CompletionCreateParams]
+    ) -> LegacyAPIResponse[Stream[Completion]]: ...
+    @overload
+    def create(
+        self: Completions[Raw[AsyncOpenAI]], *, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[CompletionCreateParams]
+    ) -> Coroutine[Any, Any, LegacyAPIResponse[Completion]]: ...
+    @overload
+    def create(
+        self: Completions[Raw[AsyncOpenAI]], *, stream: Literal[True],
+        **params: Unpack[CompletionCreateParams]
+    ) -> Coroutine[Any, Any, LegacyAPIResponse[AsyncStream[Completion]]]: ...
+    @overload
+    def create(
+        self: Completions[Streamed[OpenAI]], *, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[CompletionCreateParams]
+    ) -> ResponseContextManager[APIResponse[Completion]]: ...
+    @overload
+    def create(
+        self: Completions[Streamed[OpenAI]], *, stream: Literal[True],
+        **params: Unpack[CompletionCreateParams]
+    ) -> ResponseContextManager[APIResponse[Stream[Completion]]]: ...
+    @overload
+    def create(
+        self: Completions[Streamed[AsyncOpenAI]], *, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[CompletionCreateParams]
+    ) -> AsyncResponseContextManager[AsyncAPIResponse[Completion]]: ...
+    @overload
+    def create(
+        self: Completions[Streamed[AsyncOpenAI]], *, stream: Literal[True],
+        **params: Unpack[CompletionCreateParams]
+    ) -> AsyncResponseContextManager[AsyncAPIResponse[AsyncStream[Completion]]]: ...
+    @POST("/completions", event="Completion")
+    def create(
+        self, *, stream: Optional[bool] = omit, **params: Unpack[CompletionCreateParams]
+    ) -> Completion:
+        """Let a model continue a text, or several.
+
+        Returns the Completion, or with `stream=True` the pieces of it as they are written.
+        """
+
+
+class CompletionCreateParams(Options, total=False):
+    """The parameters of completions.create()."""
+    model: Required[Union[str, Literal["gpt-3.5-turbo-instruct", "davinci-002", "babbage-002"]]]
+    prompt: Required[Optional[Union[str, List[str], Sequence[int], Sequence[Sequence[int]]]]]
+    best_of: Optional[int]  # make this many, return the best
+    echo: Optional[bool]  # give the prompt back as well
+    frequency_penalty: Optional[float]  # -2 to 2; above 0 repeats less
+    logit_bias: Optional[Mapping[str, int]]  # token id: -100 (never) to 100 (always)
+    logprobs: Optional[int]
+    max_tokens: Optional[int]  # older name of max_completion_tokens
+    n: Optional[int]  # how many answers
+    presence_penalty: Optional[float]  # -2 to 2; above 0 looks for new topics
+    seed: Optional[int]  # the same seed, more or less the same answer
+    stop: Optional[Union[str, List[str]]]  # up to 4 texts that end the answer
+    stream_options: Optional[Union[ChatCompletionStreamOptionsParam, JSONObjectParam]]
+    suffix: Optional[str]  # the text that comes after
+    temperature: Optional[float]  # 0 (nearly deterministic) to 2
+    top_p: Optional[float]  # 0 to 1; the alternative to temperature
+    user: str  # older name of safety_identifier
+
+
+class Completion(BaseModel):
+    """A text continued; in a stream, a piece of it."""
+
+    id: str
+    choices: List[CompletionChoice]
+    created: int
+    model: str
+    object: Literal["text_completion"]
+    system_fingerprint: Optional[str] = None
+    usage: Optional[CompletionUsage] = None
+
+
+class CompletionChoice(BaseModel):
+    finish_reason: Literal["stop", "length", "content_filter"]
+    index: int
+    text: str
+    logprobs: Optional[CompletionChoiceLogprobs] = None
+
+
+class CompletionChoiceLogprobs(BaseModel):
+    text_offset: Optional[List[int]] = None
+    token_logprobs: Optional[List[float]] = None
+    tokens: Optional[List[str]] = None
+    top_logprobs: Optional[List[Dict[str, float]]] = None
+
+
+class CompletionUsage(BaseModel):
+    """What a completion cost, in tokens."""
+
+    completion_tokens: int
+    prompt_tokens: int
+    total_tokens: int
+    completion_tokens_details: Optional[CompletionUsageCompletionTokensDetails] = None
+    prompt_tokens_details: Optional[CompletionUsagePromptTokensDetails] = None
+
+
+class CompletionUsageCompletionTokensDetails(BaseModel):
+    accepted_prediction_tokens: Optional[int] = None
+    audio_tokens: Optional[int] = None
+    reasoning_tokens: Optional[int] = None
+    rejected_prediction_tokens: Optional[int] = None
+    text_tokens: Optional[int] = None
+
+
+class CompletionUsagePromptTokensDetails(BaseModel):
+    audio_tokens: Optional[int] = None
+    cache_write_tokens: Optional[int] = None
+    cached_tokens: Optional[int] = None
+    image_tokens: Optional[int] = None
+    text_tokens: Optional[int] = None
+
+
+# ---- 8.5 Embeddings ---- https://platform.openai.com/docs/api-reference/embeddings
+
+
+def ask_for_base64(given: Dict[str, Any]) -> Dict[str, Any]:
+    """base64 on the wire, unless the caller has a wish."""
+    return given if "encoding_format" in given else dict(given, encoding_format="base64")
+
+
+def decode_base64(parsed: Any, given: Mapping[str, Any]) -> Any:
+    """Each embedding as a list of floats, unless the caller asked for another form."""
+    if not isinstance(given.get("encoding_format", omit), Omit):
+        return parsed
+    if not isinstance(parsed, dict) or not parsed.get("data"):
+        raise ValueError("No embedding data received")
+    import array
+    import base64
+
+    for item in parsed["data"]:
+        if isinstance(item.get("embedding"), str):  # else the server ignored our wish
+            floats = array.array("f", base64.b64decode(item["embedding"]))
+            if sys.byteorder == "big":
+                floats.byteswap()
+            item["embedding"] = floats.tolist()
+    return parsed
+
+
+class Embeddings(Resource[C]):
+    """Turn texts into vectors whose distance measures how related they are."""
+
+    with_raw_response: Embeddings[Raw[C]]
+    with_streaming_response: Embeddings[Streamed[C]]
+
+    @POST("/embeddings", before=ask_for_base64, after=decode_base64)
+    def create(
+        self, *, input: Union[str, List[str], Sequence[int], Sequence[Sequence[int]]],
+        model: Union[
+            str,
+            Literal["text-embedding-ada-002", "text-embedding-3-small", "text-embedding-3-large"],
+        ],
+        dimensions: int = omit, encoding_format: Literal["float", "base64"] = omit,
+        user: str = omit, **options: Unpack[Options]
+    ) -> CreateEmbeddingResponse:
+        """Turn texts (or lists of tokens) into vectors.
+
+        Returns one Embedding per input, in the order of the input, each a list of floats of length
+        1.  They travel as base64, a quarter of the bytes, unless you ask for
+        `encoding_format="float"`; if you ask for "base64" you get that text.
+        """
+
+
+class CreateEmbeddingResponse(BaseModel):
+    """Vectors, in the order of the input."""
+
+    data: List[Embedding]
+    model: str
+    object: Literal["list"]
+    usage: CreateEmbeddingResponseUsage
+
+
+class Embedding(BaseModel):
+    """One vector."""
+
+    embedding: List[float]  # of length 1
+    index: int  # of the input that it belongs to
+    object: Literal["embedding"]
+
+
+class CreateEmbeddingResponseUsage(BaseModel):
+    prompt_tokens: int
+    total_tokens: int
+
+
+# ---- 8.6 Moderations ---- https://platform.openai.com/docs/api-reference/moderations
+
+
+class Moderations(Resource[C]):
+    """Tell whether texts and images may be harmful."""
+
+    with_raw_response: Moderations[Raw[C]]
+    with_streaming_response: Moderations[Streamed[C]]
+
+    @POST("/moderations")
+    def create(
+        self, *,
+        input: Union[
+            str, List[str],
+            Iterable[
+                Union[ModerationImageURLInputParam, ModerationTextInputParam, JSONObjectParam]
+            ],
+        ],
+        model: Union[
+            str,
+            Literal[
+                "omni-moderation-latest", "omni-moderation-2024-09-26", "text-moderation-latest",
+                "text-moderation-stable",
+            ],
+        ] = omit,
+        **options: Unpack[Options]
+    ) -> ModerationCreateResponse:
+        """Judge texts and images by category of harm.
+
+        Returns one Moderation per input: `flagged`, and a score from 0 to 1 per category.
+        """
+
+
+class ModerationCreateResponse(BaseModel):
+    """One judgement per input."""
+
+    id: str
+    model: str
+    results: List[Moderation]
+
+
+class Moderation(BaseModel):
+    """Whether an input is harmful, and in which way."""
+
+    categories: ModerationCategories
+    category_applied_input_types: ModerationCategoryAppliedInputTypes
+    category_scores: ModerationCategoryScores
+    flagged: bool
+
+
+class ModerationCategories(BaseModel):
+    """Which categories the input falls into."""
+
+    harassment: bool
+    harassment_threatening: bool
+    hate: bool
+    hate_threatening: bool
+    self_harm: bool
+    self_harm_instructions: bool
+    self_harm_intent: bool
+    sexual: bool
+    sexual_minors: bool
+    violence: bool
+    violence_graphic: bool
+    illicit: Optional[bool] = None
+    illicit_violent: Optional[bool] = None
+
+
+class ModerationCategoryAppliedInputTypes(BaseModel):
+    """Whether text or image led to each score."""
+
+    harassment: List[Literal["text"]]
+    harassment_threatening: List[Literal["text"]]
+    hate: List[Literal["text"]]
+    hate_threatening: List[Literal["text"]]
+    illicit: List[Literal["text"]]
+    illicit_violent: List[Literal["text"]]
+    self_harm: List[Literal["text", "image"]]
+    self_harm_instructions: List[Literal["text", "image"]]
+    self_harm_intent: List[Literal["text", "image"]]
+    sexual: List[Literal["text", "image"]]
+    sexual_minors: List[Literal["text"]]
+    violence: List[Literal["text", "image"]]
+    violence_graphic: List[Literal["text", "image"]]
+
+
+class ModerationCategoryScores(BaseModel):
+    """How sure the model is, from 0 to 1."""
+
+    harassment: float
+    harassment_threatening: float
+    hate: float
+    hate_threatening: float
+    illicit: float
+    illicit_violent: float
+    self_harm: float
+    self_harm_instructions: float
+    self_harm_intent: float
+    sexual: float
+    sexual_minors: float
+    violence: float
+    violence_graphic: float
+
+
+if TYPE_CHECKING:
+
+    class ModerationImageURLInputParam(TypedDict, total=False):
+        image_url: Required[Union[ModerationImageURLParam, JSONObjectParam]]
+        type: Required[Literal["image_url"]]
+
+    class ModerationImageURLParam(TypedDict, total=False):
+        url: Required[str]
+
+    class ModerationTextInputParam(TypedDict, total=False):
+        text: Required[str]
+        type: Required[Literal["text"]]
+
+
+# ---- 8.7 Models ---- https://platform.openai.com/docs/api-reference/models
+
 
 class Models(Resource[C]):
+    """What models there are."""
+
     with_raw_response: Models[Raw[C]]
     with_streaming_response: Models[Streamed[C]]
 
-    @GET("/models")
-    def list(self, **options: Unpack[Options]) -> SyncPage[Model]:
-        """List."""
-
     @GET("/models/{model}")
     def retrieve(self, model: str, **options: Unpack[Options]) -> Model:
-        """Get."""
+        """Fetch one model: who owns it, and when it was made."""
 
-class ChatCompletionMessage(BaseModel):
-    role: str
-    content: Optional[str] = None
+    @GET("/models")
+    def list(self, **options: Unpack[Options]) -> SyncPage[Model]:
+        """List the models that your key may use."""
 
-class ChatCompletionChoice(BaseModel):
-    index: int
-    message: ChatCompletionMessage
-    finish_reason: Optional[str] = None
+    @DELETE("/models/{model}")
+    def delete(self, model: str, **options: Unpack[Options]) -> ModelDeleted:
+        """Delete a fine-tuned model of your organization."""
 
-class ChatCompletion(BaseModel):
+
+class ModelDeleted(BaseModel):
     id: str
-    choices: List[ChatCompletionChoice]
+    deleted: bool
+    object: str
 
-class ChoiceDelta(BaseModel):
-    role: Optional[str] = None
-    content: Optional[str] = None
 
-class ChunkChoice(BaseModel):
-    index: int
-    delta: ChoiceDelta
-    finish_reason: Optional[str] = None
+class Model(BaseModel):
+    """A model that the API offers."""
 
-class ChatCompletionChunk(BaseModel):
     id: str
-    choices: List[ChunkChoice]
+    created: int  # Unix time, in seconds
+    object: Literal["model"]
+    owned_by: str
+    shutdown_date: Optional[str] = None
 
-class ChatParams(Options, total=False):
-    messages: Required[List[Dict[str, Any]]]
-    model: Required[str]
-    temperature: Optional[float]
 
-class ChatParamsStream(ChatParams, total=False):
-    stream: Optional[bool]
+# ---- 8.8 Files ---- https://platform.openai.com/docs/api-reference/files
 
-class ChatCompletions(Resource[C]):
-    @overload
-    def create(self: ChatCompletions[OpenAI], *, stream: Literal[True], **params: Unpack[ChatParams]) -> Stream[ChatCompletionChunk]: ...
-    @overload
-    def create(self: ChatCompletions[OpenAI], *, stream: Literal[False] = ..., **params: Unpack[ChatParams]) -> ChatCompletion: ...
-    @overload
-    def create(self: ChatCompletions[AsyncOpenAI], *, stream: Literal[True], **params: Unpack[ChatParams]) -> Coroutine[Any, Any, AsyncStream[ChatCompletionChunk]]: ...
-    @overload
-    def create(self: ChatCompletions[AsyncOpenAI], *, stream: Literal[False] = ..., **params: Unpack[ChatParams]) -> Coroutine[Any, Any, ChatCompletion]: ...
-    @POST("/chat/completions", event="ChatCompletionChunk")
-    def create(self, **params: Unpack[ChatParamsStream]) -> ChatCompletion:
-        """Create."""
 
-class Chat(Resource[C]):
-    completions: ChatCompletions[C]
+FilePurpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
 
-class FileObject(BaseModel):
-    id: str
 
 class Files(Resource[C]):
-    @GET("/files")
-    def list(self, *, after: str = omit, limit: int = omit, **options: Unpack[Options]) -> SyncCursorPage[FileObject]:
-        """List."""
+    """Upload files for batches, fine-tuning, vision and search."""
+
+    with_raw_response: Files[Raw[C]]
+    with_streaming_response: Files[Streamed[C]]
+
     @POST("/files", form=("file",))
-    def create(self, *, file: FileTypes, purpose: str, **options: Unpack[Options]) -> FileObject:
-        """Up."""
+    def create(
+        self, *, file: FileTypes, purpose: FilePurpose,
+        expires_after: Union[BatchCreateOutputExpiresAfterParam, JSONObjectParam] = omit,
+        **options: Unpack[Options]
+    ) -> FileObject:
+        """Upload a file, of up to 512 MB, in constant memory.
+
+        `file` is a path (`pathlib.Path`), bytes, a file open in binary, or a tuple (name, content,
+        content type).  Returns a FileObject, whose `id` other endpoints take.
+        """
+
+    @GET("/files/{file_id}")
+    def retrieve(self, file_id: str, **options: Unpack[Options]) -> FileObject:
+        """Fetch what is known about a file, not its content."""
+
+    @GET("/files")
+    def list(
+        self, *, after: str = omit, limit: int = omit, order: Literal["asc", "desc"] = omit,
+        purpose: str = omit, **options: Unpack[Options]
+    ) -> SyncCursorPage[FileObject]:
+        """List the files, the latest first unless `order="asc"`."""
+
+    @DELETE("/files/{file_id}")
+    def delete(self, file_id: str, **options: Unpack[Options]) -> FileDeleted:
+        """Delete a file."""
+
     @GET("/files/{file_id}/content", headers={"Accept": "application/binary"})
     def content(self, file_id: str, **options: Unpack[Options]) -> HttpxBinaryResponseContent:
-        """Content."""
+        """Download a file.  Read it with `.text`, `.read()` or `.write_to_file(path)`."""
 
-class Responses(Resource[C]): ...
-class Completions(Resource[C]): ...
-class Embeddings(Resource[C]): ...
-class Moderations(Resource[C]): ...
-class Batches(Resource[C]): ...
+    @GET(
+        "/files/{file_id}/content",
+        headers={"Accept": "application/json"}, deprecated="files.content()",
+    )
+    def retrieve_content(self, file_id: str, **options: Unpack[Options]) -> str:
+        """Download a file as text."""
+
+
+class FileObject(BaseModel):
+    """A file that was uploaded, or made by a batch or a fine-tuning job."""
+
+    id: str
+    bytes: int  # its size
+    created_at: int  # Unix time, in seconds
+    filename: str
+    object: Literal["file"]
+    purpose: Literal[
+        "assistants", "assistants_output", "batch", "batch_output", "fine-tune",
+        "fine-tune-results", "vision", "user_data",
+    ]
+    status: Literal["uploaded", "processed", "error"]
+    expires_at: Optional[int] = None
+    status_details: Optional[str] = None
+
+
+class FileDeleted(BaseModel):
+    id: str
+    deleted: bool
+    object: Literal["file"]
+
+
+# ---- 8.9 Batches ---- https://platform.openai.com/docs/api-reference/batch
+
+
+class Batches(Resource[C]):
+    """Run many requests within a day, at a lower price."""
+
+    with_raw_response: Batches[Raw[C]]
+    with_streaming_response: Batches[Streamed[C]]
+
+    @POST("/batches")
+    def create(
+        self, *, completion_window: Literal["24h"],
+        endpoint: Literal[
+            "/v1/responses", "/v1/chat/completions", "/v1/embeddings", "/v1/completions",
+            "/v1/moderations", "/v1/images/generations", "/v1/images/edits", "/v1/videos",
+        ],
+        input_file_id: str, metadata: Optional[Mapping[str, str]] = omit,
+        output_expires_after: Union[BatchCreateOutputExpiresAfterParam, JSONObjectParam] = omit,
+        **options: Unpack[Options]
+    ) -> Batch:
+        """Start a batch from an uploaded JSON Lines file of requests (`purpose="batch"`).
+
+        Returns a Batch; retrieve() it until `status` is "completed", then read `output_file_id`.
+        """
+
+    @GET("/batches/{batch_id}")
+    def retrieve(self, batch_id: str, **options: Unpack[Options]) -> Batch:
+        """Fetch a batch: its status, counts and the ids of its output files."""
+
+    @GET("/batches")
+    def list(
+        self, *, after: str = omit, limit: int = omit, **options: Unpack[Options]
+    ) -> SyncCursorPage[Batch]:
+        """List the batches of your organization, the latest first."""
+
+    @POST("/batches/{batch_id}/cancel")
+    def cancel(self, batch_id: str, **options: Unpack[Options]) -> Batch:
+        """Stop a batch; it is "cancelling" for up to ten minutes and keeps what is done."""
+
+
+class Batch(BaseModel):
+    """Many requests that run within a day."""
+
+    id: str
+    completion_window: str
+    created_at: int  # Unix time, in seconds, like all that end in _at
+    endpoint: str
+    input_file_id: str
+    object: Literal["batch"]
+    status: Literal[
+        "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling",
+        "cancelled",
+    ]
+    cancelled_at: Optional[int] = None
+    cancelling_at: Optional[int] = None
+    completed_at: Optional[int] = None
+    error_file_id: Optional[str] = None
+    errors: Optional[BatchErrors] = None
+    expired_at: Optional[int] = None
+    expires_at: Optional[int] = None
+    failed_at: Optional[int] = None
+    finalizing_at: Optional[int] = None
+    in_progress_at: Optional[int] = None
+    metadata: Optional[Dict[str, str]] = None
+    model: Optional[str] = None
+    output_file_id: Optional[str] = None
+    request_counts: Optional[BatchRequestCounts] = None
+    usage: Optional[BatchUsage] = None
+
+
+class BatchErrors(BaseModel):
+    data: Optional[List[BatchError]] = None
+    object: Optional[str] = None
+
+
+class BatchError(BaseModel):
+    code: Optional[str] = None
+    line: Optional[int] = None
+    message: Optional[str] = None
+    param: Optional[str] = None
+
+
+class BatchRequestCounts(BaseModel):
+    """How many of the requests are done."""
+
+    completed: int
+    failed: int
+    total: int
+
+
+class BatchUsage(BaseModel):
+    input_tokens: int
+    input_tokens_details: BatchUsageInputTokensDetails
+    output_tokens: int
+    output_tokens_details: OutputTokensDetails
+    total_tokens: int
+
+
+class BatchUsageInputTokensDetails(BaseModel):
+    cached_tokens: int
+
 
 ########################################################################
 ## 9. Providers: the same API at Microsoft Azure
