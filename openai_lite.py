@@ -99,6 +99,8 @@ if TYPE_CHECKING:
     )
 
     P = ParamSpec("P")
+    Q = ParamSpec("Q")
+    S = ParamSpec("S")
 else:
     try:
         from typing import Literal
@@ -160,6 +162,7 @@ else:
 
 T = TypeVar("T")
 R = TypeVar("R")
+E = TypeVar("E")
 C = TypeVar("C")
 NoneType = type(None)
 
@@ -3405,20 +3408,75 @@ if TYPE_CHECKING:
 
         def __get__(self, api: Any, owner: Any = ...) -> Any: ...
 
-    Overloaded = Callable[[Callable[..., Any]], Callable[..., Any]]
+    class StreamingMethod(Generic[P, R, Q, E, S]):
+        """A method whose argument `stream` decides whether it returns R or E."""
+
+        @overload
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+        @overload
+        def __call__(self, *args: Q.args, **kwargs: Q.kwargs) -> E: ...
+        @overload
+        def __call__(self, *args: S.args, **kwargs: S.kwargs) -> Union[R, E]: ...
+        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    class StreamingEndpoint(Generic[P, R, Q, E, S]):
+        """An endpoint that can stream, by the type of the client: P without, Q with a stream."""
+
+        @overload
+        def __get__(
+            self, api: Resource[OpenAI], owner: Any = ...
+        ) -> StreamingMethod[P, R, Q, Stream[E], S]: ...
+
+        @overload
+        def __get__(self, api: Resource[AsyncOpenAI], owner: Any = ...) -> StreamingMethod[
+            P, Coroutine[Any, Any, R], Q, Coroutine[Any, Any, AsyncStream[E]], S
+        ]: ...
+
+        @overload
+        def __get__(self, api: Resource[Raw[OpenAI]], owner: Any = ...) -> StreamingMethod[
+            P, LegacyAPIResponse[R], Q, LegacyAPIResponse[Stream[E]], S
+        ]: ...
+
+        @overload
+        def __get__(self, api: Resource[Raw[AsyncOpenAI]], owner: Any = ...) -> StreamingMethod[
+            P, Coroutine[Any, Any, LegacyAPIResponse[R]],
+            Q, Coroutine[Any, Any, LegacyAPIResponse[AsyncStream[E]]], S
+        ]: ...
+
+        @overload
+        def __get__(self, api: Resource[Streamed[OpenAI]], owner: Any = ...) -> StreamingMethod[
+            P, ResponseContextManager[APIResponse[R]],
+            Q, ResponseContextManager[APIResponse[Stream[E]]], S
+        ]: ...
+
+        @overload
+        def __get__(
+            self, api: Resource[Streamed[AsyncOpenAI]], owner: Any = ...
+        ) -> StreamingMethod[
+            P, AsyncResponseContextManager[AsyncAPIResponse[R]],
+            Q, AsyncResponseContextManager[AsyncAPIResponse[AsyncStream[E]]], S
+        ]: ...
+
+        def __get__(self, api: Any, owner: Any = ...) -> Any: ...
 
     class Verb:
-        """The decorators GET, POST and DELETE.  `event` is for endpoints that can stream."""
+        """The decorators GET, POST and DELETE.
+
+        An endpoint that can stream passes two more stubs, which only type checkers look into:
+        `plain` has the signature without a stream, `events` the one with a stream of what it
+        returns.
+        """
 
         @overload
         def __call__(
             self,
             path: str,
             *,
-            event: str,
+            plain: Callable[Concatenate[Any, P], object],
+            events: Callable[Concatenate[Any, Q], E],
             form: Sequence[str] = ...,
             headers: Mapping[str, str] = ...,
-        ) -> Overloaded: ...
+        ) -> Callable[[Callable[Concatenate[Any, S], R]], StreamingEndpoint[P, R, Q, E, S]]: ...
 
         @overload
         def __call__(
@@ -3448,7 +3506,7 @@ else:
 
         - form: names of the parameters that are files, which makes the body multipart
         - headers: sent with every request of this endpoint
-        - event: name of the type of a stream's events
+        - plain, events: the stubs of a call without and with a stream
         - deprecated: what to use instead
         - before(given), after(parsed JSON, given): change what is sent, or what came back
         """
@@ -3460,13 +3518,15 @@ else:
             stub,
             form=None,
             headers=(),
-            event=None,
+            plain=None,
+            events=None,
             deprecated=None,
             before=None,
             after=None,
         ):
             self.verb, self.path, self.stub, self.form = verb, path, stub, form
-            self.headers, self.event, self.deprecated = headers, event, deprecated
+            self.headers, self.deprecated = headers, deprecated
+            self.event = events and events.__annotations__["return"]
             self.before, self.after = before, after
             self.method = None
 
@@ -4960,74 +5020,14 @@ class Responses(Resource[C]):
     with_raw_response: Responses[Raw[C]]
     with_streaming_response: Responses[Streamed[C]]
 
-    @overload
-    def create(
-        self: Responses[OpenAI], *, stream: Optional[Literal[False]] = ...,
-        **params: Unpack[ResponseCreateParams]
-    ) -> Response: ...
-    @overload
-    def create(
-        self: Responses[OpenAI], *, stream: Literal[True], **params: Unpack[ResponseCreateParams]
-    ) -> Stream[ResponseStreamEvent]: ...
-    @overload
-    def create(
-        self: Responses[OpenAI], *, stream: bool, **params: Unpack[ResponseCreateParams]
-    ) -> Union[Response, Stream[ResponseStreamEvent]]: ...
-    @overload
-    def create(
-        self: Responses[AsyncOpenAI], *, stream: Optional[Literal[False]] = ...,
-        **params: Unpack[ResponseCreateParams]
-    ) -> Coroutine[Any, Any, Response]: ...
-    @overload
-    def create(
-        self: Responses[AsyncOpenAI], *, stream: Literal[True],
-        **params: Unpack[ResponseCreateParams]
-    ) -> Coroutine[Any, Any, AsyncStream[ResponseStreamEvent]]: ...
-    @overload
-    def create(
-        self: Responses[AsyncOpenAI], *, stream: bool, **params: Unpack[ResponseCreateParams]
-    ) -> Coroutine[Any, Any, Union[Response, AsyncStream[ResponseStreamEvent]]]: ...
-    @overload
-    def create(
-        self: Responses[Raw[OpenAI]], *, stream: Optional[Literal[False]] = ...,
-        **params: Unpack[ResponseCreateParams]
-    ) -> LegacyAPIResponse[Response]: ...
-    @overload
-    def create(
-        self: Responses[Raw[OpenAI]], *, stream: Literal[True],
-        **params: Unpack[ResponseCreateParams]
-    ) -> LegacyAPIResponse[Stream[ResponseStreamEvent]]: ...
-    @overload
-    def create(
-        self: Responses[Raw[AsyncOpenAI]], *, stream: Optional[Literal[False]] = ...,
-        **params: Unpack[ResponseCreateParams]
-    ) -> Coroutine[Any, Any, LegacyAPIResponse[Response]]: ...
-    @overload
-    def create(
-        self: Responses[Raw[AsyncOpenAI]], *, stream: Literal[True],
-        **params: Unpack[ResponseCreateParams]
-    ) -> Coroutine[Any, Any, LegacyAPIResponse[AsyncStream[ResponseStreamEvent]]]: ...
-    @overload
-    def create(
-        self: Responses[Streamed[OpenAI]], *, stream: Optional[Literal[False]] = ...,
-        **params: Unpack[ResponseCreateParams]
-    ) -> ResponseContextManager[APIResponse[Response]]: ...
-    @overload
-    def create(
-        self: Responses[Streamed[OpenAI]], *, stream: Literal[True],
-        **params: Unpack[ResponseCreateParams]
-    ) -> ResponseContextManager[APIResponse[Stream[ResponseStreamEvent]]]: ...
-    @overload
-    def create(
-        self: Responses[Streamed[AsyncOpenAI]], *, stream: Optional[Literal[False]] = ...,
-        **params: Unpack[ResponseCreateParams]
-    ) -> AsyncResponseContextManager[AsyncAPIResponse[Response]]: ...
-    @overload
-    def create(
-        self: Responses[Streamed[AsyncOpenAI]], *, stream: Literal[True],
-        **params: Unpack[ResponseCreateParams]
-    ) -> AsyncResponseContextManager[AsyncAPIResponse[AsyncStream[ResponseStreamEvent]]]: ...
-    @POST("/responses", event="ResponseStreamEvent")
+    def _create_plain(
+        self, *, stream: Optional[Literal[False]] = ..., **params: Unpack[ResponseCreateParams]
+    ) -> object: ...
+    def _create_events(
+        self, *, stream: Literal[True], **params: Unpack[ResponseCreateParams]
+    ) -> ResponseStreamEvent: ...
+
+    @POST("/responses", plain=_create_plain, events=_create_events)
     def create(
         self, *, stream: Optional[bool] = omit, **params: Unpack[ResponseCreateParams]
     ) -> Response:
@@ -5037,77 +5037,15 @@ class Responses(Resource[C]):
         With `background=True` it returns at once: ask retrieve() until `status` is final.
         """
 
-    @overload
-    def retrieve(
-        self: Responses[OpenAI], response_id: str, *, stream: Literal[False] = ...,
+    def _retrieve_plain(
+        self, response_id: str, *, stream: Optional[Literal[False]] = ...,
         **params: Unpack[ResponseRetrieveParams]
-    ) -> Response: ...
-    @overload
-    def retrieve(
-        self: Responses[OpenAI], response_id: str, *, stream: Literal[True],
-        **params: Unpack[ResponseRetrieveParams]
-    ) -> Stream[ResponseStreamEvent]: ...
-    @overload
-    def retrieve(
-        self: Responses[OpenAI], response_id: str, *, stream: bool,
-        **params: Unpack[ResponseRetrieveParams]
-    ) -> Union[Response, Stream[ResponseStreamEvent]]: ...
-    @overload
-    def retrieve(
-        self: Responses[AsyncOpenAI], response_id: str, *, stream: Literal[False] = ...,
-        **params: Unpack[ResponseRetrieveParams]
-    ) -> Coroutine[Any, Any, Response]: ...
-    @overload
-    def retrieve(
-        self: Responses[AsyncOpenAI], response_id: str, *, stream: Literal[True],
-        **params: Unpack[ResponseRetrieveParams]
-    ) -> Coroutine[Any, Any, AsyncStream[ResponseStreamEvent]]: ...
-    @overload
-    def retrieve(
-        self: Responses[AsyncOpenAI], response_id: str, *, stream: bool,
-        **params: Unpack[ResponseRetrieveParams]
-    ) -> Coroutine[Any, Any, Union[Response, AsyncStream[ResponseStreamEvent]]]: ...
-    @overload
-    def retrieve(
-        self: Responses[Raw[OpenAI]], response_id: str, *, stream: Literal[False] = ...,
-        **params: Unpack[ResponseRetrieveParams]
-    ) -> LegacyAPIResponse[Response]: ...
-    @overload
-    def retrieve(
-        self: Responses[Raw[OpenAI]], response_id: str, *, stream: Literal[True],
-        **params: Unpack[ResponseRetrieveParams]
-    ) -> LegacyAPIResponse[Stream[ResponseStreamEvent]]: ...
-    @overload
-    def retrieve(
-        self: Responses[Raw[AsyncOpenAI]], response_id: str, *, stream: Literal[False] = ...,
-        **params: Unpack[ResponseRetrieveParams]
-    ) -> Coroutine[Any, Any, LegacyAPIResponse[Response]]: ...
-    @overload
-    def retrieve(
-        self: Responses[Raw[AsyncOpenAI]], response_id: str, *, stream: Literal[True],
-        **params: Unpack[ResponseRetrieveParams]
-    ) -> Coroutine[Any, Any, LegacyAPIResponse[AsyncStream[ResponseStreamEvent]]]: ...
-    @overload
-    def retrieve(
-        self: Responses[Streamed[OpenAI]], response_id: str, *, stream: Literal[False] = ...,
-        **params: Unpack[ResponseRetrieveParams]
-    ) -> ResponseContextManager[APIResponse[Response]]: ...
-    @overload
-    def retrieve(
-        self: Responses[Streamed[OpenAI]], response_id: str, *, stream: Literal[True],
-        **params: Unpack[ResponseRetrieveParams]
-    ) -> ResponseContextManager[APIResponse[Stream[ResponseStreamEvent]]]: ...
-    @overload
-    def retrieve(
-        self: Responses[Streamed[AsyncOpenAI]], response_id: str, *, stream: Literal[False] = ...,
-        **params: Unpack[ResponseRetrieveParams]
-    ) -> AsyncResponseContextManager[AsyncAPIResponse[Response]]: ...
-    @overload
-    def retrieve(
-        self: Responses[Streamed[AsyncOpenAI]], response_id: str, *, stream: Literal[True],
-        **params: Unpack[ResponseRetrieveParams]
-    ) -> AsyncResponseContextManager[AsyncAPIResponse[AsyncStream[ResponseStreamEvent]]]: ...
-    @GET("/responses/{response_id}", event="ResponseStreamEvent")
+    ) -> object: ...
+    def _retrieve_events(
+        self, response_id: str, *, stream: Literal[True], **params: Unpack[ResponseRetrieveParams]
+    ) -> ResponseStreamEvent: ...
+
+    @GET("/responses/{response_id}", plain=_retrieve_plain, events=_retrieve_events)
     def retrieve(
         self, response_id: str, *, stream: Optional[bool] = omit,
         **params: Unpack[ResponseRetrieveParams]
@@ -8106,76 +8044,15 @@ class ChatCompletions(Resource[C]):
     with_raw_response: ChatCompletions[Raw[C]]
     with_streaming_response: ChatCompletions[Streamed[C]]
 
-    @overload
-    def create(
-        self: ChatCompletions[OpenAI], *, stream: Optional[Literal[False]] = ...,
+    def _create_plain(
+        self, *, stream: Optional[Literal[False]] = ...,
         **params: Unpack[ChatCompletionCreateParams]
-    ) -> ChatCompletion: ...
-    @overload
-    def create(
-        self: ChatCompletions[OpenAI], *, stream: Literal[True],
-        **params: Unpack[ChatCompletionCreateParams]
-    ) -> Stream[ChatCompletionChunk]: ...
-    @overload
-    def create(
-        self: ChatCompletions[OpenAI], *, stream: bool, **params: Unpack[ChatCompletionCreateParams]
-    ) -> Union[ChatCompletion, Stream[ChatCompletionChunk]]: ...
-    @overload
-    def create(
-        self: ChatCompletions[AsyncOpenAI], *, stream: Optional[Literal[False]] = ...,
-        **params: Unpack[ChatCompletionCreateParams]
-    ) -> Coroutine[Any, Any, ChatCompletion]: ...
-    @overload
-    def create(
-        self: ChatCompletions[AsyncOpenAI], *, stream: Literal[True],
-        **params: Unpack[ChatCompletionCreateParams]
-    ) -> Coroutine[Any, Any, AsyncStream[ChatCompletionChunk]]: ...
-    @overload
-    def create(
-        self: ChatCompletions[AsyncOpenAI], *, stream: bool,
-        **params: Unpack[ChatCompletionCreateParams]
-    ) -> Coroutine[Any, Any, Union[ChatCompletion, AsyncStream[ChatCompletionChunk]]]: ...
-    @overload
-    def create(
-        self: ChatCompletions[Raw[OpenAI]], *, stream: Optional[Literal[False]] = ...,
-        **params: Unpack[ChatCompletionCreateParams]
-    ) -> LegacyAPIResponse[ChatCompletion]: ...
-    @overload
-    def create(
-        self: ChatCompletions[Raw[OpenAI]], *, stream: Literal[True],
-        **params: Unpack[ChatCompletionCreateParams]
-    ) -> LegacyAPIResponse[Stream[ChatCompletionChunk]]: ...
-    @overload
-    def create(
-        self: ChatCompletions[Raw[AsyncOpenAI]], *, stream: Optional[Literal[False]] = ...,
-        **params: Unpack[ChatCompletionCreateParams]
-    ) -> Coroutine[Any, Any, LegacyAPIResponse[ChatCompletion]]: ...
-    @overload
-    def create(
-        self: ChatCompletions[Raw[AsyncOpenAI]], *, stream: Literal[True],
-        **params: Unpack[ChatCompletionCreateParams]
-    ) -> Coroutine[Any, Any, LegacyAPIResponse[AsyncStream[ChatCompletionChunk]]]: ...
-    @overload
-    def create(
-        self: ChatCompletions[Streamed[OpenAI]], *, stream: Optional[Literal[False]] = ...,
-        **params: Unpack[ChatCompletionCreateParams]
-    ) -> ResponseContextManager[APIResponse[ChatCompletion]]: ...
-    @overload
-    def create(
-        self: ChatCompletions[Streamed[OpenAI]], *, stream: Literal[True],
-        **params: Unpack[ChatCompletionCreateParams]
-    ) -> ResponseContextManager[APIResponse[Stream[ChatCompletionChunk]]]: ...
-    @overload
-    def create(
-        self: ChatCompletions[Streamed[AsyncOpenAI]], *, stream: Optional[Literal[False]] = ...,
-        **params: Unpack[ChatCompletionCreateParams]
-    ) -> AsyncResponseContextManager[AsyncAPIResponse[ChatCompletion]]: ...
-    @overload
-    def create(
-        self: ChatCompletions[Streamed[AsyncOpenAI]], *, stream: Literal[True],
-        **params: Unpack[ChatCompletionCreateParams]
-    ) -> AsyncResponseContextManager[AsyncAPIResponse[AsyncStream[ChatCompletionChunk]]]: ...
-    @POST("/chat/completions", event="ChatCompletionChunk")
+    ) -> object: ...
+    def _create_events(
+        self, *, stream: Literal[True], **params: Unpack[ChatCompletionCreateParams]
+    ) -> ChatCompletionChunk: ...
+
+    @POST("/chat/completions", plain=_create_plain, events=_create_events)
     def create(
         self, *, stream: Optional[bool] = omit, **params: Unpack[ChatCompletionCreateParams]
     ) -> ChatCompletion:
@@ -8738,75 +8615,14 @@ class Completions(Resource[C]):
     with_raw_response: Completions[Raw[C]]
     with_streaming_response: Completions[Streamed[C]]
 
-    @overload
-    def create(
-        self: Completions[OpenAI], *, stream: Optional[Literal[False]] = ...,
-        **params: Unpack[CompletionCreateParams]
+    def _create_plain(
+        self, *, stream: Optional[Literal[False]] = ..., **params: Unpack[CompletionCreateParams]
+    ) -> object: ...
+    def _create_events(
+        self, *, stream: Literal[True], **params: Unpack[CompletionCreateParams]
     ) -> Completion: ...
-    @overload
-    def create(
-        self: Completions[OpenAI], *, stream: Literal[True],
-        **params: Unpack[CompletionCreateParams]
-    ) -> Stream[Completion]: ...
-    @overload
-    def create(
-        self: Completions[OpenAI], *, stream: bool, **params: Unpack[CompletionCreateParams]
-    ) -> Union[Completion, Stream[Completion]]: ...
-    @overload
-    def create(
-        self: Completions[AsyncOpenAI], *, stream: Optional[Literal[False]] = ...,
-        **params: Unpack[CompletionCreateParams]
-    ) -> Coroutine[Any, Any, Completion]: ...
-    @overload
-    def create(
-        self: Completions[AsyncOpenAI], *, stream: Literal[True],
-        **params: Unpack[CompletionCreateParams]
-    ) -> Coroutine[Any, Any, AsyncStream[Completion]]: ...
-    @overload
-    def create(
-        self: Completions[AsyncOpenAI], *, stream: bool, **params: Unpack[CompletionCreateParams]
-    ) -> Coroutine[Any, Any, Union[Completion, AsyncStream[Completion]]]: ...
-    @overload
-    def create(
-        self: Completions[Raw[OpenAI]], *, stream: Optional[Literal[False]] = ...,
-        **params: Unpack[CompletionCreateParams]
-    ) -> LegacyAPIResponse[Completion]: ...
-    @overload
-    def create(
-        self: Completions[Raw[OpenAI]], *, stream: Literal[True],
-        **params: Unpack[CompletionCreateParams]
-    ) -> LegacyAPIResponse[Stream[Completion]]: ...
-    @overload
-    def create(
-        self: Completions[Raw[AsyncOpenAI]], *, stream: Optional[Literal[False]] = ...,
-        **params: Unpack[CompletionCreateParams]
-    ) -> Coroutine[Any, Any, LegacyAPIResponse[Completion]]: ...
-    @overload
-    def create(
-        self: Completions[Raw[AsyncOpenAI]], *, stream: Literal[True],
-        **params: Unpack[CompletionCreateParams]
-    ) -> Coroutine[Any, Any, LegacyAPIResponse[AsyncStream[Completion]]]: ...
-    @overload
-    def create(
-        self: Completions[Streamed[OpenAI]], *, stream: Optional[Literal[False]] = ...,
-        **params: Unpack[CompletionCreateParams]
-    ) -> ResponseContextManager[APIResponse[Completion]]: ...
-    @overload
-    def create(
-        self: Completions[Streamed[OpenAI]], *, stream: Literal[True],
-        **params: Unpack[CompletionCreateParams]
-    ) -> ResponseContextManager[APIResponse[Stream[Completion]]]: ...
-    @overload
-    def create(
-        self: Completions[Streamed[AsyncOpenAI]], *, stream: Optional[Literal[False]] = ...,
-        **params: Unpack[CompletionCreateParams]
-    ) -> AsyncResponseContextManager[AsyncAPIResponse[Completion]]: ...
-    @overload
-    def create(
-        self: Completions[Streamed[AsyncOpenAI]], *, stream: Literal[True],
-        **params: Unpack[CompletionCreateParams]
-    ) -> AsyncResponseContextManager[AsyncAPIResponse[AsyncStream[Completion]]]: ...
-    @POST("/completions", event="Completion")
+
+    @POST("/completions", plain=_create_plain, events=_create_events)
     def create(
         self, *, stream: Optional[bool] = omit, **params: Unpack[CompletionCreateParams]
     ) -> Completion:
