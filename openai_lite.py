@@ -46,7 +46,7 @@ TO ADD AN ENDPOINT write a stub in its resource class (section 8); there is noth
 
     @GET("/models/{model}")
     def retrieve(self, model: str, **options: Unpack[Options]) -> Model:
-        \"\"\"Retrieve one model: its owner and when it was made.\"\"\"
+        \"\"\"Fetch one model: who owns it, and when it was made.\"\"\"
 
 The API is that of the official package 3.54.0, read from it in November 2026.
 """

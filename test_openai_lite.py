@@ -2,6 +2,10 @@
 """Tests of openai_lite, from the outside: real sockets on loopback, real files, real processes.
 
 They stand under the banners of the module.  Replaced are only clock, sleep and randomness.
+
+    python3 test_openai_lite.py [arguments of pytest]
+
+makes a virtual environment in .venv with pytest and mypy, if it is not there, and runs them in it.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import email
 import gc
 import gzip
 import http.client
+import inspect
 import io
 import json
 import logging
@@ -24,6 +29,7 @@ import os
 import pathlib
 import pickle
 import re
+import shutil
 import socket
 import ssl
 import struct
@@ -32,12 +38,39 @@ import sys
 import textwrap
 import threading
 import time
+import traceback
+import zipfile
 import zlib
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
-
-import pytest
+from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple, Union
 
 HERE = pathlib.Path(__file__).resolve().parent
+
+
+def main(arguments: List[str]) -> Union[int, str]:
+    """Run pytest in a virtual environment of this folder; returns what sys.exit takes."""
+    folder = HERE / ".venv"
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not python.exists():
+        make = [sys.executable, "-m", "venv", str(folder)]
+        if subprocess.run(make).returncode:
+            # Debian leaves venv out of its python3; where we may, we install it.
+            if not shutil.which("apt-get") or os.geteuid():
+                return "no virtual environment: on Debian, `apt install python3-venv` as root"
+            subprocess.run(["apt-get", "update", "-qq"], check=True)
+            subprocess.run(["apt-get", "install", "-qq", "-y", "python3-venv"], check=True)
+            subprocess.run(make + ["--clear"], check=True)
+    tools = ["pytest"] + ["mypy"] * (sys.version_info >= (3, 10))
+    ask = [str(python), "-c", "import " + ", ".join(tools)]
+    if subprocess.run(ask, stderr=subprocess.DEVNULL).returncode:
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *tools], check=True)
+    return subprocess.run([str(python), "-m", "pytest", *arguments], cwd=str(HERE)).returncode
+
+
+if __name__ == "__main__":  # before pytest is imported, which may not be there yet
+    sys.exit(main(sys.argv[1:]))
+
+import pytest  # noqa: E402
+
 sys.path.insert(0, str(HERE / "examples"))
 
 import openai_lite as openai  # noqa: E402
@@ -121,7 +154,7 @@ def hang_up(sent: bytes = b"") -> Callable[[socket.socket], None]:
 
 
 def read_request_head(file: Any) -> str:
-    lines = []
+    lines: List[str] = []
     while True:
         line = file.readline()
         if line in (b"\r\n", b""):
@@ -218,6 +251,102 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> List[float]:
 ## 1. Compatibility
 ########################################################################
 
+SOURCE = (HERE / "openai_lite.py").read_text(encoding="utf-8")
+
+
+def test_only_the_standard_library_is_imported() -> None:
+    """Third-party names may stand under TYPE_CHECKING only, which never runs."""
+    tree = ast.parse(SOURCE)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            node.body = []
+    imported: Set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "a relative import would tie the file to a package"
+            imported.add((node.module or "").partition(".")[0])
+    known = getattr(sys, "stdlib_module_names", None)
+    if known is None:  # before Python 3.10
+        known = {name for name in imported if not python("-S", "-c", f"import {name}").returncode}
+    assert imported - set(known) == set()
+
+
+HEAVY = ("asyncio", "dataclasses", "inspect", "logging", "uuid", "email", "http", "ssl", "urllib")
+
+
+def test_import_and_client_load_nothing_heavy_and_start_no_thread() -> None:
+    """Also with the variables set that configure the client: reading them is for the client."""
+    program = """
+import sys; before = set(sys.modules)
+import openai_lite, threading
+assert "logging" not in set(sys.modules) - before, "import read OPENAI_LOG"
+client = openai_lite.OpenAI(api_key="k")
+openai_lite.AsyncOpenAI(api_key="k")
+client.chat.completions.create, client.files
+assert threading.active_count() == 1
+print(sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
+"""
+    done = python("-S", "-c", program)
+    assert done.returncode == 0, done.stderr
+    assert set(ast.literal_eval(done.stdout)).isdisjoint(HEAVY)
+    done = python("-c", "import openai_lite", OPENAI_LOG="debug", OPENAI_API_KEY="bad\nkey")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("way", ["renamed", "in a package", "from a zip", "by path", "twice"])
+def test_the_file_works_wherever_it_is_put(way: str, tmp_path: pathlib.Path, server: Any) -> None:
+    load = {
+        "renamed": "import my_client as ai",
+        "in a package": "from vendored.deep import openai_lite as ai",
+        "from a zip": "import sys; sys.path.insert(0, 'lib.zip'); import openai_lite as ai",
+        "by path": """
+import importlib.util
+spec = importlib.util.spec_from_file_location("not_registered", "my_client.py")
+ai = importlib.util.module_from_spec(spec); spec.loader.exec_module(ai)""",
+        "twice": "import my_client; import vendored.deep.openai_lite as ai",
+    }[way]
+    (tmp_path / "my_client.py").write_text(SOURCE, encoding="utf-8")
+    package = tmp_path / "vendored" / "deep"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").write_text("")
+    (package / "openai_lite.py").write_text(SOURCE, encoding="utf-8")
+    with zipfile.ZipFile(str(tmp_path / "lib.zip"), "w") as archive:
+        archive.writestr("openai_lite.py", SOURCE)
+    program = load + """
+import asyncio, dataclasses, pickle
+client = ai.OpenAI()
+done = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
+assert type(done.choices[0].message).__name__ == "ChatCompletionMessage", type(done.choices[0])
+assert dataclasses.asdict(done)["id"] == done.id
+assert [type(event).__name__ for event in client.responses.create(model="m", input="x", stream=True)
+        ][-1] == "ResponseCompletedEvent"
+async def main():
+    async with ai.AsyncOpenAI() as client:
+        return [model.id async for model in client.models.list()]
+assert asyncio.run(main())
+"""
+    done = python("-c", program, cwd=tmp_path, OPENAI_API_KEY=KEY, OPENAI_BASE_URL=server.url)
+    assert done.returncode == 0, done.stderr
+
+
+def test_omit_and_not_given_are_false_say_their_name_and_survive_pickling() -> None:
+    for value, name in ((openai.omit, "omit"), (openai.NOT_GIVEN, "NOT_GIVEN")):
+        assert not value and repr(value) == name
+        assert pickle.loads(pickle.dumps(value)) is value and copy.deepcopy(value) is value
+    assert isinstance(openai.NOT_GIVEN, openai.NotGiven) and openai.not_given is openai.NOT_GIVEN
+
+
+def test_every_public_name_exists_once() -> None:
+    assert len(openai.__all__) == len(set(openai.__all__))
+    for name in openai.__all__:
+        assert getattr(openai, name, None) is not None, name
+    namespace: Dict[str, Any] = {}
+    exec("from openai_lite import *", namespace)
+    assert set(openai.__all__) <= set(namespace)
+
 
 ########################################################################
 ## 2. Wire formats
@@ -262,19 +391,764 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> List[float]:
 
 # ---- 5.1 Objects ----
 
+CHAT: Dict[str, Any] = {
+    "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m", "surprise": [1],
+    "choices": [{
+        "index": 0, "finish_reason": "tool_calls", "logprobs": None,
+        "message": {
+            "role": "assistant", "content": None, "refusal": None, "new_field": {"a": 1},
+            "tool_calls": [
+                {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+                {"id": "2", "type": "custom", "custom": {"name": "g", "input": "text"}},
+                {"id": "3", "type": "unheard_of", "unheard_of": {"x": 1}},
+            ],
+        },
+    }],
+    "usage": {"completion_tokens": 1, "prompt_tokens": 2, "total_tokens": 3},
+}
+
+
+def chat_completion() -> openai.ChatCompletion:
+    with RawServer(answer(CHAT, x_request_id="req_7")) as server, client_of(server) as client:
+        return client.chat.completions.create(model="m", messages=[])
+
+
+def test_results_are_typed_to_the_leaf_and_keep_what_is_unknown() -> None:
+    done = chat_completion()
+    message = done.choices[0].message
+    assert type(done) is openai.ChatCompletion and message.content is None
+    calls = message.tool_calls or []
+    assert [type(call).__name__ for call in calls] == [
+        "ChatCompletionMessageFunctionToolCall", "ChatCompletionMessageCustomToolCall", "BaseModel",
+    ]
+    assert calls[0].type == "function" and calls[0].function.arguments == "{}"
+    unknown: Any = calls[2]
+    assert unknown.unheard_of == {"x": 1}
+    loose: Any = done
+    assert loose.surprise == [1] and done.model_extra == {"surprise": [1]}
+    assert loose.choices[0].message.new_field == {"a": 1}
+    assert done._request_id == "req_7"
+
+
+def test_a_declared_field_that_is_missing_reads_as_none_and_any_other_is_an_error() -> None:
+    done = chat_completion()
+    assert done.service_tier is None and done.system_fingerprint is None
+    bare: Any = openai.ChatCompletion.model_construct(id="x")
+    assert bare.choices is None and bare.model_fields_set == {"id"}
+    with pytest.raises(AttributeError, match="'ChatCompletion' object has no attribute 'chioces'"):
+        done.chioces  # type: ignore[attr-defined]
+
+
+def test_dumping_gives_back_what_the_server_sent() -> None:
+    done = chat_completion()
+    assert done.to_dict() == CHAT
+    assert json.loads(done.to_json()) == CHAT and "\n" in done.to_json()
+    assert done.to_json(indent=None) == json.dumps(CHAT, separators=(",", ":"))
+    assert done.model_dump(exclude_unset=True) == CHAT
+    everything = done.model_dump()
+    assert everything["service_tier"] is None
+    assert everything["choices"][0]["message"]["audio"] is None
+    without_none = done.model_dump(exclude_none=True)
+    assert "service_tier" not in without_none
+    assert "content" not in without_none["choices"][0]["message"]
+    assert set(done.model_dump(include={"id", "usage"})) == {"id", "usage"}
+    assert "usage" not in done.model_dump(exclude={"usage"}, exclude_unset=True)
+    assert json.loads(done.model_dump_json(exclude_unset=True)) == CHAT
+    assert json.dumps(done.to_dict())  # plain all the way down
+
+
+def test_objects_compare_copy_pickle_and_print() -> None:
+    done = chat_completion()
+    assert done == chat_completion() and done != done.model_copy(update={"id": "other"})
+    deep = done.model_copy(deep=True)
+    deep.choices[0].message.content = "changed"
+    assert done.choices[0].message.content is None
+    shallow = copy.copy(done)
+    assert shallow == done and shallow.choices is done.choices
+    for twin in (pickle.loads(pickle.dumps(done)), copy.deepcopy(done)):
+        assert twin == done and type(twin) is openai.ChatCompletion and twin._request_id == "req_7"
+    assert repr(done).startswith("ChatCompletion(id='chatcmpl-1', ")
+    with pytest.raises(TypeError):
+        hash(done)
+
+
+def test_every_result_is_a_dataclass_to_whoever_asks() -> None:
+    done = chat_completion()
+    assert dataclasses.is_dataclass(done)
+    assert "choices" in [field.name for field in dataclasses.fields(done)]
+    assert dataclasses.asdict(done)["choices"][0]["message"]["role"] == "assistant"
+    assert dataclasses.replace(done, id="other").id == "other"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="match is syntax of Python 3.10")
+def test_results_can_be_matched() -> None:
+    namespace: Dict[str, Any] = {"done": chat_completion(), "openai": openai}
+    exec(textwrap.dedent("""
+        match done:
+            case openai.ChatCompletion(id=found, choices=[openai.ChatCompletionChoice(index=0)]):
+                pass
+    """), namespace)
+    assert namespace["found"] == "chatcmpl-1"
+
+
+def test_names_that_python_reserves_have_an_underscore_and_go_out_without_it() -> None:
+    tool = openai.FunctionTool(name="f", type="function", parameters={}, strict=True, async_=True)
+    assert tool.async_ is True and tool.to_dict()["async"] is True
+    schema = openai.ResponseFormatTextJSONSchemaConfig(
+        name="n", schema_={"type": "object"}, type="json_schema"
+    )
+    assert schema.to_dict()["schema"] == {"type": "object"} == schema.schema_
+
+
+def test_constructors_take_fields_by_name_and_results_can_be_sent_back() -> None:
+    message = openai.ChatCompletionMessage(role="assistant", content="Hi")
+    with RawServer(answer(CHAT)) as server, client_of(server) as client:
+        client.chat.completions.create(model="m", messages=[message])
+    assert json.loads(server.requests[0][1])["messages"] == [{"role": "assistant", "content": "Hi"}]
+
+
+def test_model_validate_converts_like_an_answer_and_leaves_its_argument_alone() -> None:
+    before = copy.deepcopy(CHAT)
+    done = openai.ChatCompletion.model_validate(CHAT)
+    assert done == chat_completion() and CHAT == before
+    assert openai.ChatCompletion.model_validate_json(json.dumps(CHAT)) == done
+
+
+def test_moderation_categories_keep_the_names_of_the_api() -> None:
+    body = {"id": "1", "model": "m", "results": [{
+        "flagged": True, "categories": {"hate/threatening": True, "self-harm": False},
+        "category_scores": {"hate/threatening": 0.5}, "category_applied_input_types": {},
+    }]}
+    with RawServer(answer(body)) as server, client_of(server) as client:
+        result = client.moderations.create(input="x").results[0]
+    assert result.categories.hate_threatening is True and result.categories.self_harm is False
+    assert result.category_scores.hate_threatening == 0.5
+    assert result.to_dict()["categories"] == {"hate/threatening": True, "self-harm": False}
+
+
 # ---- 5.2 Decoding ----
+
+ODD_ANSWERS = [
+    {"id": 7, "choices": "none", "usage": [1, 2]},
+    {"choices": [None, 3, {"message": "text"}], "usage": None},
+    {"choices": {"message": {}}, "created": "yesterday"},
+    {"choices": [{"message": {"tool_calls": [{"type": 5}, {"type": None}, [], "x", {}]}}]},
+    {},
+]
+
+
+@pytest.mark.parametrize("body", ODD_ANSWERS, ids=str)
+def test_nothing_that_the_schema_did_not_foresee_raises(body: Dict[str, Any]) -> None:
+    with RawServer(answer(body)) as server, client_of(server) as client:
+        done = client.chat.completions.create(model="m", messages=[])
+    assert done.to_dict() == body
+    assert pickle.loads(pickle.dumps(done)) == done
+
+
+OUTPUT_ITEMS = [
+    ({"type": "message", "role": "assistant", "content": [
+        {"type": "output_text", "text": "a", "annotations": [
+            {"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 1},
+        ]},
+        {"type": "refusal", "refusal": "no"},
+    ]}, "ResponseOutputMessage"),
+    ({"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
+     "ResponseFunctionToolCall"),
+    ({"type": "reasoning", "summary": [{"type": "summary_text", "text": "s"}]},
+     "ResponseReasoningItem"),
+    ({"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "q"}},
+     "ResponseFunctionWebSearch"),
+    ({"type": "mcp_call", "name": "m", "arguments": "", "error": {"type": "http_error", "code": 1}},
+     "ResponseMcpCall"),
+    ({"type": "of_2027", "payload": 1}, "BaseModel"),
+]
+
+
+@pytest.mark.parametrize("item, name", OUTPUT_ITEMS, ids=[name for _, name in OUTPUT_ITEMS])
+def test_a_union_is_chosen_by_its_type(item: Dict[str, Any], name: str) -> None:
+    response = openai.Response.model_validate({"id": "r", "object": "response", "output": [item]})
+    assert type(response.output[0]).__name__ == name
+    assert response.to_dict()["output"] == [item]
+
+
+def test_output_text_joins_the_text_of_all_messages() -> None:
+    response = openai.Response.model_validate(
+        {"id": "r", "output": [item for item, _ in OUTPUT_ITEMS] + [OUTPUT_ITEMS[0][0]]}
+    )
+    assert response.output_text == "aa"
+    assert openai.Response.model_validate({"id": "r", "output": []}).output_text == ""
+    assert openai.Response.model_validate({"id": "r"}).output_text == ""
+
+
+def test_every_annotation_of_every_result_resolves() -> None:
+    """A typo in an annotation would make its field silently untyped."""
+    models = [
+        value for value in vars(openai).values()
+        if isinstance(value, type) and issubclass(value, openai.BaseModel)
+        and not issubclass(value, openai.BasePage)
+    ]
+    assert len(models) > 200
+    for model in models:
+        for name, annotation in openai.fields_of(model).items():
+            assert eval(annotation, dict(vars(openai))) is not None, (model, name)
+
+
+def test_floats_of_embeddings_are_not_visited_one_by_one() -> None:
+    """Types that need no conversion have no step in the plan of their class."""
+    openai.decode(openai.CreateEmbeddingResponse, {"data": [{"embedding": [0.5]}]})
+    assert [name for name, _ in openai.plans[openai.Embedding]] == []
+
 
 # ---- 5.3 Pages ----
 
+
+def files_page(*ids: str, has_more: Optional[bool] = None) -> bytes:
+    body: Dict[str, Any] = {"object": "list", "data": [{"id": i, "object": "file"} for i in ids]}
+    if has_more is not None:
+        body["has_more"] = has_more
+    return answer(body)
+
+
+def targets(server: RawServer) -> List[str]:
+    return [head.split(" ", 2)[1] for head, _ in server.requests]
+
+
+def test_iteration_follows_the_pages_with_the_same_parameters() -> None:
+    pages = (files_page("a", "b", has_more=True), files_page("c", has_more=False))
+    with RawServer(*pages) as server, client_of(server) as client:
+        files = client.files.list(
+            limit=2, purpose="batch", extra_query={"x": "1"}, extra_headers={"X-Y": "z"}
+        )
+        assert type(files.data[0]) is openai.FileObject
+        assert [file.id for file in files] == ["a", "b", "c"]
+    assert targets(server) == [
+        "/v1/files?limit=2&purpose=batch&x=1", "/v1/files?limit=2&purpose=batch&x=1&after=b",
+    ]
+    assert [headers_of(head)["x-y"] for head, _ in server.requests] == ["z", "z"]
+
+
+@pytest.mark.parametrize("page, more", [
+    (files_page("a", has_more=True), True),
+    (files_page("a"), True),  # not told: ask, as the official client does
+    (files_page("a", has_more=False), False),
+    (files_page(has_more=True), False),
+    (files_page(), False),
+    (answer({"object": "list", "data": None}), False),
+    (answer({"data": [{"object": "file"}], "has_more": True}), False),  # no id to go on from
+])
+def test_whether_there_is_a_next_page(page: bytes, more: bool) -> None:
+    with RawServer(page) as server, client_of(server) as client:
+        found = client.files.list()
+        assert found.has_next_page() is more
+        if more:
+            info = found.next_page_info()
+            assert info is not None and info.params == {"after": "a"}
+        else:
+            assert found.next_page_info() is None
+            with pytest.raises(RuntimeError, match="has_next_page"):
+                found.get_next_page()
+
+
+def test_pages_one_by_one() -> None:
+    pages = (files_page("a", has_more=True), files_page("b", has_more=True), files_page())
+    with RawServer(*pages) as server, client_of(server) as client:
+        found = [[file.id for file in page.data] for page in client.files.list().iter_pages()]
+    assert found == [["a"], ["b"], []]
+
+
+def test_models_come_on_one_page() -> None:
+    body = {"object": "list", "data": [{"id": "m", "object": "model"}], "has_more": True}
+    with RawServer(answer(body)) as server, client_of(server) as client:
+        page = client.models.list()
+        assert [model.id for model in page] == ["m"] and not page.has_next_page()
+        assert type(page.data[0]) is openai.Model
+
+
+def test_async_pages_are_awaited_or_iterated() -> None:
+    async def main(server: RawServer) -> None:
+        async with async_client_of(server) as client:
+            page = await client.files.list(limit=1)
+            assert [file.id for file in page.data] == ["a"] and page.has_next_page()
+            page = await page.get_next_page()
+            assert [file.id for file in page.data] == ["b"] and not page.has_next_page()
+            assert [file.id async for file in client.files.list(limit=1)] == ["a", "b"]
+            pages = await client.files.list(limit=1)
+            assert [len(page.data) async for page in pages.iter_pages()] == [1, 1]
+
+    answers = (files_page("a", has_more=True), files_page("b", has_more=False)) * 3
+    with RawServer(*answers) as server:
+        asyncio.run(main(server))
+    assert not server.answers
+
+
+def test_a_page_that_is_no_list_is_refused() -> None:
+    for body in ('{"data": {"a": 1}}', "[1]", '"text"'):
+        with RawServer(answer(body)) as server, client_of(server) as client:
+            with pytest.raises(openai.APIResponseValidationError, match="list with a `data` field"):
+                client.files.list()
+
+
 # ---- 5.4 Streams ----
+
+CHUNKS = [
+    {"id": "1", "object": "chat.completion.chunk", "choices": [
+        {"index": 0, "delta": {"content": text}, "finish_reason": None}]}
+    for text in ("Hel", "lo", "\u2028\U0001f600")
+]
+LAST_CHUNK: Dict[str, Any] = {
+    "id": "1", "object": "chat.completion.chunk",
+    "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
+}
+STREAM = sse(*CHUNKS, LAST_CHUNK, b"[DONE]")
+
+
+def stream_answer(body: bytes, **headers: str) -> bytes:
+    return answer(body, Content_Type="text/event-stream", **headers)
+
+
+def chunked(*pieces: bytes) -> bytes:
+    """A streamed answer, a chunk per piece."""
+    head = stream_answer(b"", Content_Length="", Transfer_Encoding="chunked")
+    return head + b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in pieces) + b"0\r\n\r\n"
+
+
+def chat_stream(client: OpenAI) -> openai.Stream[openai.ChatCompletionChunk]:
+    return client.chat.completions.create(model="m", messages=[], stream=True)
+
+
+def text_of(stream: Any) -> str:
+    return "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+
+
+@pytest.mark.parametrize("way", ["whole", "chunked", "a chunk a byte", "until the end"])
+def test_a_stream_gives_its_events_and_the_connection_back(way: str) -> None:
+    sent = {
+        "whole": stream_answer(STREAM),
+        "chunked": chunked(*[piece + b"\n\n" for piece in STREAM.split(b"\n\n") if piece]),
+        "a chunk a byte": chunked(*[STREAM[i : i + 1] for i in range(len(STREAM))]),
+        "until the end": stream_answer(STREAM, Content_Length="", Connection="close"),
+    }[way]
+    with RawServer(sent, answer(CHAT)) as server, client_of(server) as client:
+        stream = chat_stream(client)
+        assert not stream.completed
+        assert text_of(stream) == "Hello\u2028\U0001f600"
+        assert stream.completed and list(stream) == []
+        chat = client.chat.completions.create(model="m", messages=[])
+        assert chat.id == "chatcmpl-1"
+    assert server.connections == (2 if way == "until the end" else 1)
+    assert json.loads(server.requests[0][1])["stream"] is True
+
+
+@pytest.mark.parametrize("ending, completed", [
+    (sse(*CHUNKS, b"[DONE]"), True),
+    (sse(*CHUNKS) + b"data: [DONE]\n", True),  # some servers forget the blank line
+    (sse(*CHUNKS) + b"data: [DONE]", True),
+    (sse(*CHUNKS, LAST_CHUNK), True),  # some never send [DONE]
+    (sse(*CHUNKS), False),
+    (sse(*CHUNKS) + b'data: {"id": "cut in the mid', False),
+    (b"", False),
+    (b": ping\n\n: ping\n\n", False),
+])
+def test_a_stream_is_complete_only_after_a_mark_of_its_end(ending: bytes, completed: bool) -> None:
+    with RawServer(stream_answer(ending)) as server, client_of(server) as client:
+        stream = chat_stream(client)
+        list(stream)
+        assert stream.completed is completed
+
+
+@pytest.mark.parametrize("event, completed", [
+    ({"type": "response.completed", "response": {"id": "r"}}, True),
+    ({"type": "response.failed", "response": {"id": "r"}}, True),
+    ({"type": "response.incomplete", "response": {"id": "r"}}, True),
+    ({"type": "response.output_text.delta", "delta": "x"}, False),
+])
+def test_a_response_stream_is_complete_after_its_terminal_event(
+    event: Dict[str, Any], completed: bool
+) -> None:
+    body = b"event: " + event["type"].encode() + b"\n" + sse(event)
+    with RawServer(stream_answer(body)) as server, client_of(server) as client:
+        stream = client.responses.create(model="m", input="x", stream=True)
+        assert [item.type for item in stream] == [event["type"]]
+        assert stream.completed is completed
+
+
+ERRORS_IN_STREAMS = [
+    (b'data: {"error": {"message": "overloaded", "code": "busy", "type": "t"}}\n\n', "overloaded"),
+    (b'event: error\ndata: {"error": {"message": "overloaded"}}\n\n', "overloaded"),
+    (b'data: {"error": "just text"}\n\n', "just text"),
+    (b'data: {"error": {"code": 500}}\n\n', "An error occurred during streaming"),
+]
+
+
+@pytest.mark.parametrize("event, message", ERRORS_IN_STREAMS)
+def test_an_error_in_a_stream_raises_after_the_events_before_it(event: bytes, message: str) -> None:
+    with RawServer(stream_answer(sse(*CHUNKS) + event)) as server, client_of(server) as client:
+        stream, seen = chat_stream(client), []
+        with pytest.raises(openai.APIError) as caught:
+            for chunk in stream:
+                seen.append(chunk)
+    assert len(seen) == 3 and str(caught.value) == message
+    assert caught.value.body is not None and not isinstance(caught.value, openai.APIStatusError)
+    if b"busy" in event:
+        assert (caught.value.code, caught.value.type) == ("busy", "t")
+
+
+@pytest.mark.parametrize("cut", ["a chunk", "the length", "a reset"])
+def test_a_cut_stream_says_after_how_many_events_and_bytes(cut: str) -> None:
+    whole = sse(*CHUNKS)
+
+    def reset(conn: socket.socket) -> None:
+        conn.sendall(chunked(whole)[:-5])
+        time.sleep(0.2)  # else the reset overtakes the data
+        conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    sent: Answer = {
+        "a chunk": hang_up(chunked(whole)[:-5] + b"ff\r\ndata"),
+        "the length": hang_up(stream_answer(whole, Content_Length="9999")),
+        "a reset": reset,
+    }[cut]
+    with RawServer(sent) as server, client_of(server) as client:
+        stream, seen = chat_stream(client), []
+        with pytest.raises(openai.APIConnectionError, match="after 3 events and") as caught:
+            for chunk in stream:
+                seen.append(chunk)
+    assert len(seen) == 3 and not stream.completed
+    assert f"127.0.0.1:{server.port}" in str(caught.value)
+
+
+def test_an_event_that_is_no_json_says_which_one_it_was() -> None:
+    with RawServer(stream_answer(sse(*CHUNKS, b"{broken"))) as server, client_of(server) as client:
+        with pytest.raises(openai.APIResponseValidationError, match="event 4 of the stream"):
+            list(chat_stream(client))
+
+
+def test_streams_that_are_left_early_leave_no_descriptor_behind() -> None:
+    endless = hang_up(stream_answer(STREAM * 50, Content_Length="999999"))
+    with RawServer(*[endless] * 40) as server, client_of(server) as client:
+        chat_stream(client).close()
+        before = open_files()
+        for way in range(30):
+            stream = chat_stream(client)
+            if way % 3 == 0:
+                with stream:
+                    next(stream)
+            elif way % 3 == 1:
+                for _ in stream:
+                    break
+                stream.close()
+            else:
+                with contextlib.suppress(ZeroDivisionError):
+                    for _ in stream:
+                        1 / 0
+            del stream
+        gc.collect()
+        assert open_files() <= before + 1
+
+
+def open_files() -> int:
+    folder = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
+    return len(os.listdir(folder))
+
+
+def test_a_closed_stream_is_over() -> None:
+    with RawServer(stream_answer(STREAM)) as server, client_of(server) as client:
+        stream = chat_stream(client)
+        assert next(stream).id == "1"
+        stream.close()
+        assert list(stream) == []
+
+
+def test_comments_do_not_reset_the_limit_on_waiting_for_an_event() -> None:
+    def ping(conn: socket.socket) -> None:
+        conn.sendall(stream_answer(sse(CHUNKS[0]), Content_Length="", Connection="close"))
+        for _ in range(100):
+            conn.sendall(b": ping\n\n")
+            time.sleep(0.1)
+
+    with RawServer(ping) as server, client_of(server, timeout=1) as client:
+        stream = chat_stream(client)
+        next(stream)
+        with pytest.raises(openai.APITimeoutError, match="no event for 1 s"):
+            next(stream)
+
+
+def test_async_streams_do_the_same() -> None:
+    async def main(server: RawServer) -> None:
+        async with async_client_of(server) as client:
+            stream = await client.chat.completions.create(model="m", messages=[], stream=True)
+            texts = [chunk.choices[0].delta.content async for chunk in stream]
+            assert "".join(t or "" for t in texts) == "Hello\u2028\U0001f600" and stream.completed
+            async with await client.chat.completions.create(
+                model="m", messages=[], stream=True
+            ) as stream:
+                assert (await stream.__anext__()).id == "1"
+            with pytest.raises(openai.APIConnectionError, match="after 3 events"):
+                async for _ in await client.chat.completions.create(
+                    model="m", messages=[], stream=True
+                ):
+                    pass
+            with pytest.raises(openai.APIError, match="overloaded"):
+                async for _ in await client.chat.completions.create(
+                    model="m", messages=[], stream=True
+                ):
+                    pass
+
+    with RawServer(
+        stream_answer(STREAM), stream_answer(STREAM),
+        hang_up(stream_answer(sse(*CHUNKS), Content_Length="999")),
+        stream_answer(ERRORS_IN_STREAMS[0][0]),
+    ) as server:
+        asyncio.run(main(server))
+    assert not server.answers
+
 
 # ---- 5.5 Binary results ----
 
+
+def test_a_download_is_read_in_every_way_the_official_package_offers(
+    tmp_path: pathlib.Path,
+) -> None:
+    body = "first line\nsecond l\u00efne".encode("utf-8")
+    reads: List[Tuple[Callable[[Any], Any], Any]] = [
+        (lambda c: c.content, body), (lambda c: c.read(), body),
+        (lambda c: c.text, body.decode("utf-8")),
+        (lambda c: b"".join(c.iter_bytes()), body), (lambda c: list(c.iter_bytes(4))[0], body[:4]),
+        (lambda c: "".join(c.iter_text()), body.decode("utf-8")),
+        (lambda c: list(c.iter_lines()), body.decode("utf-8").split("\n")),
+        (lambda c: c.response.status_code, 200), (lambda c: c.write_to_file(tmp_path / "f"), None),
+        (lambda c: c.stream_to_file(str(tmp_path / "f")), None),
+    ]
+    answers = [answer(body, Content_Type="application/octet-stream")] * len(reads)
+    with RawServer(*answers) as server, client_of(server) as client:
+        for read, expected in reads:
+            assert read(client.files.content("f")) == expected
+    assert (tmp_path / "f").read_bytes() == body
+
+
+def test_a_large_download_to_a_file_needs_little_memory(tmp_path: pathlib.Path) -> None:
+    size = 64 << 20
+
+    def send(conn: socket.socket) -> None:
+        conn.sendall(answer(b"", Content_Length=str(size), Content_Type="application/octet-stream"))
+        block = b"x" * (1 << 20)
+        for _ in range(size >> 20):
+            conn.sendall(block)
+
+    import tracemalloc
+
+    with RawServer(send, send) as server, client_of(server) as client:
+        tracemalloc.start()
+        try:
+            client.files.content("f").write_to_file(tmp_path / "f")
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert (tmp_path / "f").stat().st_size == size
+        assert peak < 8 << 20
+        assert sum(map(len, client.files.content("f").iter_bytes())) == size
+
+
+def test_a_cut_download_raises_and_says_so(tmp_path: pathlib.Path) -> None:
+    big = 4 << 20
+    cut = hang_up(answer(b"x" * 5000, Content_Length=str(big), Content_Type="application/x"))
+    with RawServer(cut, cut, cut) as server, client_of(server) as client:
+        with pytest.raises(openai.APIConnectionError, match="after 5000 of 4194304 bytes"):
+            client.files.content("f").write_to_file(tmp_path / "f")
+        with pytest.raises(openai.APIConnectionError, match="after 5000 of"):
+            client.files.content("f").read()
+        with pytest.raises(openai.APIConnectionError, match="after 5000 of"):
+            list(client.files.content("f").iter_bytes())
+
+
+def test_async_downloads(tmp_path: pathlib.Path) -> None:
+    body = b"line\nline\n" * 200000
+
+    async def main(server: RawServer) -> None:
+        async with async_client_of(server) as client:
+            assert await (await client.files.content("f")).aread() == body
+            content = await client.files.content("f")
+            assert b"".join([data async for data in content.aiter_bytes()]) == body
+            content = await client.files.content("f")
+            assert sum([1 async for _ in content.aiter_lines()]) == 400000
+            await (await client.files.content("f")).astream_to_file(tmp_path / "f")
+            assert (tmp_path / "f").read_bytes() == body
+
+    answers = [answer(body, Content_Type="application/octet-stream")] * 4
+    with RawServer(*answers) as server:
+        asyncio.run(main(server))
+
+
 # ---- 5.6 Raw and streaming views of a response ----
+
+
+def test_a_raw_response_has_headers_body_and_the_parsed_result() -> None:
+    sent = answer(CHAT, x_request_id="req_1", X_Extra="yes")
+    with RawServer(sent) as server, client_of(server) as client:
+        raw = client.chat.completions.with_raw_response.create(model="m", messages=[])
+        assert (raw.status_code, raw.request_id, raw.headers["x-extra"]) == (200, "req_1", "yes")
+        assert (raw.method, raw.retries_taken, raw.http_version) == ("POST", 0, "HTTP/1.1")
+        assert raw.url == server.url + "/chat/completions" and raw.is_closed
+        assert raw.elapsed >= datetime.timedelta(0)
+        assert json.loads(raw.text) == CHAT == json.loads(raw.content)
+        assert type(raw.parse()) is openai.ChatCompletion and raw.parse() is raw.parse()
+        assert raw.parse(to=openai.Model).id == "chatcmpl-1"
+        assert raw.http_request.headers["Authorization"] == "Bearer " + KEY
+        assert KEY not in repr(raw) + repr(raw.http_request) + repr(raw.http_response)
+
+
+def test_every_resource_and_the_client_have_both_views() -> None:
+    with RawServer(*[answer(CHAT)] * 4) as server, client_of(server) as client:
+        for view in (
+            client.with_raw_response.chat.completions, client.chat.with_raw_response.completions,
+            client.chat.completions.with_raw_response,
+        ):
+            assert view.create(model="m", messages=[]).parse().id == "chatcmpl-1"
+        with client.with_streaming_response.chat.completions.create(
+            model="m", messages=[]
+        ) as response:
+            assert response.parse().id == "chatcmpl-1"
+
+
+def test_a_streaming_response_is_read_when_asked_and_closed_at_the_end() -> None:
+    body = json.dumps(CHAT, indent=1)
+    ways: List[Tuple[Callable[[Any], Any], Any]] = [
+        (lambda r: r.read(), body.encode()), (lambda r: r.text(), body), (lambda r: r.json(), CHAT),
+        (lambda r: list(r.iter_lines()), body.split("\n")),
+        (lambda r: b"".join(r.iter_bytes(5)), body.encode()),
+        (lambda r: "".join(r.iter_text()), body), (lambda r: r.parse().id, "chatcmpl-1"),
+    ]
+    with RawServer(*[answer(body)] * (len(ways) + 1)) as server, client_of(server) as client:
+        for read, expected in ways:
+            with client.chat.completions.with_streaming_response.create(
+                model="m", messages=[]
+            ) as response:
+                assert not response.is_closed
+                assert read(response) == expected
+            assert response.is_closed
+        with client.chat.completions.with_streaming_response.create(model="m", messages=[]):
+            pass  # nothing read: the connection is of no further use
+        assert server.connections == 1
+
+
+def test_streams_seen_through_the_views() -> None:
+    with RawServer(stream_answer(STREAM), stream_answer(STREAM)) as server:
+        with client_of(server) as client:
+            raw = client.chat.completions.with_raw_response.create(
+                model="m", messages=[], stream=True
+            )
+            assert raw.headers["content-type"] == "text/event-stream"
+            assert text_of(raw.parse()) == "Hello\u2028\U0001f600"
+            with client.chat.completions.with_streaming_response.create(
+                model="m", messages=[], stream=True
+            ) as response:
+                assert text_of(response.parse()) == "Hello\u2028\U0001f600"
+
+
+def test_the_views_of_the_async_client() -> None:
+    async def main(server: RawServer) -> None:
+        async with async_client_of(server) as client:
+            raw = await client.models.with_raw_response.retrieve("m")
+            assert raw.parse().id == "m" and raw.headers["x-a"] == "b"
+            async with client.models.with_streaming_response.retrieve("m") as response:
+                assert (await response.parse()).id == "m"
+            async with client.models.with_streaming_response.retrieve("m") as response:
+                assert await response.json() == {"id": "m"}
+                assert await response.text() == '{"id": "m"}'
+            async with client.models.with_streaming_response.retrieve("m") as response:
+                assert [line async for line in response.iter_lines()] == ['{"id": "m"}']
+            pages = await client.files.with_raw_response.list()
+            assert [file.id async for file in pages.parse()] == ["a"]
+            async with client.chat.completions.with_streaming_response.create(
+                model="m", messages=[], stream=True
+            ) as streamed:
+                stream = await streamed.parse()
+                assert len([chunk async for chunk in stream]) == 4
+
+    with RawServer(
+        *[answer({"id": "m"}, X_A="b")] * 4, files_page("a", has_more=False), stream_answer(STREAM)
+    ) as server:
+        asyncio.run(main(server))
+    assert not server.answers
+
 
 ########################################################################
 ## 6. Endpoints
 ########################################################################
+
+
+def test_missing_unknown_and_surplus_arguments_are_reported_as_python_does() -> None:
+    client: Any = OpenAI(api_key=KEY)
+    cases: List[Tuple[Callable[[], Any], str]] = [
+        (lambda: client.chat.completions.create(model="m"),
+         r"ChatCompletions\.create\(\) missing 1 required argument: 'messages'"),
+        (lambda: client.chat.completions.create(),
+         r"ChatCompletions\.create\(\) missing 2 required arguments: 'messages', 'model'"),
+        (lambda: client.models.retrieve(), r"Models\.retrieve\(\) missing 1 required"),
+        (lambda: client.models.retrieve(openai.omit), r"missing 1 required argument: 'model'"),
+        (lambda: client.responses.create(modle="m"),
+         r"Responses\.create\(\) got an unexpected keyword argument 'modle'; did you mean 'model'"),
+        (lambda: client.models.retrieve("m", x=1), r"Models\.retrieve\(\) got an unexpected.* 'x'"),
+        (lambda: client.models.retrieve("m", "n"), r"Models\.retrieve\(\) takes 2 positional"),
+        (lambda: client.models.retrieve("m", model="n"), r"multiple values for argument 'model'"),
+    ]
+    for call, message in cases:
+        with pytest.raises(TypeError, match=message):
+            call()
+
+
+@pytest.mark.parametrize("value", ["", ".", "..", "%2e%2E", None])
+def test_empty_and_dot_segments_in_a_path_are_refused_before_anything_is_sent(value: Any) -> None:
+    client = OpenAI(api_key=KEY)
+    with pytest.raises(ValueError, match="`file_id`"):
+        client.files.retrieve(value)
+    with pytest.raises(ValueError, match="`file_id`"):
+        asyncio.run(AsyncOpenAI(api_key=KEY).files.retrieve(value))
+
+
+def test_only_what_was_passed_is_sent_and_none_is_null() -> None:
+    with RawServer(answer(CHAT)) as server, client_of(server) as client:
+        client.chat.completions.create(
+            model="m", messages=[], temperature=openai.NOT_GIVEN, stop=None, seed=openai.omit,
+        )
+    assert server.requests[0][1] == b'{"messages":[],"model":"m","stop":null}'
+
+
+def test_extra_headers_query_and_body() -> None:
+    with RawServer(answer(CHAT)) as server, client_of(server) as client:
+        client.chat.completions.create(
+            model="m", messages=[], extra_query={"a": [1, 2], "b": {"c": True}},
+            extra_headers={"X-One": "1", "user-agent": "mine", "X-Stainless-Lang": openai.omit},
+            extra_body={"model": "n", "novel": {"x": None}},
+        )
+    (head, body), = server.requests
+    assert head.split(" ")[1] == "/v1/chat/completions?a%5B%5D=1&a%5B%5D=2&b%5Bc%5D=true"
+    headers = headers_of(head)
+    assert headers["x-one"] == "1" and headers["user-agent"] == "mine"
+    assert "x-stainless-lang" not in headers and head.lower().count("user-agent") == 1
+    assert json.loads(body) == {"messages": [], "model": "n", "novel": {"x": None}}
+
+
+def test_a_method_documents_itself() -> None:
+    method = OpenAI(api_key=KEY).models.retrieve
+    assert (method.__name__, method.__qualname__) == ("retrieve", "Models.retrieve")
+    assert (method.__doc__ or "").startswith("Fetch one model")
+    assert list(inspect.signature(method).parameters) == ["model", "options"]
+
+
+def test_deprecated_methods_warn_at_the_caller() -> None:
+    with RawServer(answer("text")) as server, client_of(server) as client:
+        with pytest.warns(DeprecationWarning, match="use files.content") as caught:
+            assert client.files.retrieve_content("f") == "text"
+    assert caught[0].filename == __file__
+
+
+def test_typos_in_resource_names_are_attribute_errors() -> None:
+    client: Any = OpenAI(api_key=KEY)
+    with pytest.raises(AttributeError, match="'OpenAI' object has no attribute 'chta'"):
+        client.chta
+    with pytest.raises(AttributeError, match="'Chat' object has no attribute 'completion'"):
+        client.chat.completion
+    assert not hasattr(client, "_missing") and not hasattr(client.chat, "__len__")
 
 
 ########################################################################
@@ -283,18 +1157,742 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> List[float]:
 
 # ---- 7.1 What both clients share ----
 
+BOTH = pytest.mark.parametrize("make", [OpenAI, AsyncOpenAI], ids=["OpenAI", "AsyncOpenAI"])
+
+
+def call(client: Any, dotted: str, **params: Any) -> Any:
+    """Call a method of either client by its dotted name, and wait for the result."""
+    method = client
+    for name in dotted.split("."):
+        method = getattr(method, name)
+    result = method(**params)
+    if inspect.isawaitable(result):
+
+        async def wait() -> Any:
+            return await result
+
+        return asyncio.run(wait())
+    return result
+
+
+@BOTH
+def test_a_missing_key_is_refused_at_construction_naming_the_variable(make: Any) -> None:
+    with pytest.raises(openai.OpenAIError, match="OPENAI_API_KEY"):
+        make()
+    with pytest.raises(openai.OpenAIError, match="OPENAI_API_KEY"):
+        make(api_key="")
+
+
+@BOTH
+@pytest.mark.parametrize("option", ["api_key", "organization", "project", "admin_api_key"])
+@pytest.mark.parametrize("value", [
+    "sk-secret-1\n", "sk-secret-1\r\nX-Evil: 1", "\u201csk-secret-1\u201d", "sk-secret-1\u20ac",
+    "sk-secret-1\0",
+])
+def test_a_credential_that_no_header_can_carry_is_refused_without_showing_it(
+    make: Any, option: str, value: str
+) -> None:
+    options = {"api_key": KEY, option: value}
+    with pytest.raises(openai.OpenAIError) as caught:
+        make(**options)
+    shown = "".join(traceback.format_exception(type(caught.value), caught.value, None))
+    assert option in shown and "secret" not in shown
+
+
+@BOTH
+def test_a_header_that_cannot_be_carried_is_refused_at_the_call(make: Any) -> None:
+    client = make(api_key=KEY)
+    for name, value in (("Authorization", "Bearer s3cret\n"), ("X-Mine", "s3cret\r\nX: y")):
+        with pytest.raises(openai.OpenAIError) as caught:
+            call(client, "models.list", extra_headers={name: value})
+        assert name in str(caught.value) and "s3cret" not in str(caught.value)
+
+
+@BOTH
+@pytest.mark.parametrize("option, value, error", [
+    ("max_retries", -1, ValueError), ("max_retries", None, TypeError),
+    ("max_retries", 1.5, TypeError), ("timeout", -1, ValueError), ("timeout", "soon", TypeError),
+    ("timeout", float("nan"), ValueError),
+    ("base_url", "api.openai.com", openai.OpenAIError), ("base_url", "ftp://x", openai.OpenAIError),
+    ("data_residency", "mars", ValueError), ("http_client", object(), TypeError),
+    ("colour", "red", TypeError),
+])
+def test_options_that_make_no_sense_are_refused_at_construction(
+    make: Any, option: str, value: Any, error: Any
+) -> None:
+    with pytest.raises(error):
+        make(api_key=KEY, **{option: value})
+
+
+@BOTH
+def test_options_come_from_the_environment_and_arguments_win(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {
+        "OPENAI_API_KEY": "sk-env", "OPENAI_ORG_ID": "org-env", "OPENAI_PROJECT_ID": "proj-env",
+        "OPENAI_WEBHOOK_SECRET": "whsec_env", "OPENAI_BASE_URL": "http://env.example/v1",
+        "OPENAI_ADMIN_KEY": "sk-admin-env",
+    }
+    for name, text in environment.items():
+        monkeypatch.setenv(name, text)
+    client = make()
+    found = (client.api_key, client.organization, client.project, client.webhook_secret,
+             str(client.base_url), client.admin_api_key)
+    assert found == ("sk-env", "org-env", "proj-env", "whsec_env", "http://env.example/v1/",
+                     "sk-admin-env")
+    client = make(api_key="a", organization="b", project="c", webhook_secret="d",
+                  base_url="http://e", admin_api_key="f")
+    found = (client.api_key, client.organization, client.project, client.webhook_secret,
+             str(client.base_url), client.admin_api_key)
+    assert found == ("a", "b", "c", "d", "http://e/", "f")
+
+
+@BOTH
+def test_what_a_request_says(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Env: 1\nX-Both: environment\n")
+    with RawServer(answer(CHAT)) as server:
+        client = make(
+            api_key=KEY, base_url=server.url, organization="org", project="proj",
+            default_headers={"X-Both": "argument", "x-stainless-lang": "other"},
+            default_query={"v": "1"},
+        )
+        call(client, "chat.completions.create", model="m",
+             messages=[{"role": "user", "content": "\u00e4\u2028"}])
+    (head, body), = server.requests
+    assert head.startswith("POST /v1/chat/completions?v=1 HTTP/1.1\r\n")
+    headers = headers_of(head)
+    expected = {
+        "host": f"127.0.0.1:{server.port}", "accept-encoding": "gzip, deflate",
+        "connection": "keep-alive", "authorization": "Bearer " + KEY, "accept": "application/json",
+        "content-type": "application/json", "user-agent": "openai_lite/" + openai.__version__,
+        "x-stainless-lang": "other", "x-stainless-package-version": openai.__version__,
+        "x-stainless-async": "false" if make is OpenAI else "async:asyncio",
+        "openai-organization": "org", "openai-project": "proj", "x-stainless-retry-count": "0",
+        "x-stainless-read-timeout": "600", "x-env": "1", "x-both": "argument",
+        "content-length": str(len(body)),
+    }
+    assert {name: headers.get(name) for name in expected} == expected
+    assert {"x-stainless-os", "x-stainless-arch", "x-stainless-runtime"} < set(headers)
+    assert body == '{"messages":[{"role":"user","content":"\u00e4\u2028"}],"model":"m"}'.encode()
+
+
+@BOTH
+def test_with_options_changes_a_copy_and_shares_the_connections(make: Any) -> None:
+    with RawServer(*[answer({"id": "m"})] * 3) as server:
+        client = make(api_key=KEY, base_url=server.url, max_retries=1, default_headers={"X-A": "1"},
+                      default_query={"q": "1"}, organization="org")
+        twin = client.with_options(
+            max_retries=5, timeout=3, default_headers={"X-B": "2"}, default_query={"r": "2"}
+        )
+        assert (client.max_retries, twin.max_retries, twin.timeout) == (1, 5, 3)
+        assert twin.organization == "org" and type(twin) is make
+        bare = client.copy(api_key="sk-other", set_default_headers={"X-C": "3"},
+                           set_default_query={})
+        for each in (client, twin, bare):
+            call(each, "models.retrieve", model="m")
+    assert targets(server) == ["/v1/models/m?q=1", "/v1/models/m?q=1&r=2", "/v1/models/m"]
+    sent = [headers_of(head) for head, _ in server.requests]
+    assert [(s.get("x-a"), s.get("x-b"), s.get("x-c")) for s in sent] == [
+        ("1", None, None), ("1", "2", None), (None, None, "3")
+    ]
+    assert sent[1]["x-stainless-read-timeout"] == "3"
+    assert sent[2]["authorization"] == "Bearer sk-other"
+    assert server.connections == 1
+    for option in ("default_headers", "default_query"):
+        with pytest.raises(ValueError, match="exclude"):
+            client.copy(**{option: {}, "set_" + option: {}})
+
+
+@BOTH
+def test_the_timeout_of_a_call_is_said_to_the_server(make: Any) -> None:
+    waits: List[Any] = [7, 2.5, None, openai.Timeout(9, read=4.0), openai.omit]
+    with RawServer(*[answer({"id": "m"})] * len(waits)) as server:
+        client = make(api_key=KEY, base_url=server.url)
+        for timeout in waits:
+            call(client, "models.retrieve", model="m", timeout=timeout)
+    said = [headers_of(head).get("x-stainless-read-timeout") for head, _ in server.requests]
+    assert said == ["7", "2.5", None, "4.0", "600"]
+
+
+@BOTH
+def test_undocumented_endpoints(make: Any) -> None:
+    answers = [answer({"my": [1]}, X_Foo="bar")] * 8
+    with RawServer(*answers) as server:
+        client = make(api_key=KEY, base_url=server.url)
+        assert call(client, "get", path="/foo", cast_to=dict) == {"my": [1]}
+        response = call(client, "post", path="/foo", cast_to=openai.HTTPResponse,
+                        body={"my_param": True})
+        assert response.headers.get("x-foo") == "bar" and response.json() == {"my": [1]}
+        same = call(client, "post", path="/foo", cast_to=openai.httpx.Response, body=None)
+        assert type(same) is openai.HTTPResponse
+        assert call(client, "put", path="foo", cast_to=str, body=[1]) == '{"my": [1]}'
+        assert call(client, "patch", path="/foo", cast_to=bytes, body={}) == b'{"my": [1]}'
+        call(client, "delete", path="/foo", cast_to=object, options={
+            "headers": {"X-A": "b"}, "params": {"q": ["x"]}, "max_retries": 0, "timeout": 9,
+            "idempotency_key": "once", "extra_json": {"more": 1},
+        })
+        form = call(client, "post", path="/foo", cast_to=openai.BaseModel, body={"purpose": "x"},
+                    files={"file": ("a.txt", b"data")})
+        assert form.my == [1]
+        call(client, "post", path=server.url + "/absolute", cast_to=dict, content=b"as it is",
+             options={"headers": {"Content-Type": "text/plain"}})
+    heads = [head.split(" HTTP/")[0] for head, _ in server.requests]
+    assert heads == ["GET /v1/foo", "POST /v1/foo", "POST /v1/foo", "PUT /v1/foo", "PATCH /v1/foo",
+                     "DELETE /v1/foo?q%5B%5D=x", "POST /v1/foo", "POST /v1/absolute"]
+    bodies = [body for _, body in server.requests]
+    assert bodies[:6] == [b"", b'{"my_param":true}', b"", b"[1]", b"{}", b'{"more":1}']
+    assert b'name="purpose"' in bodies[6] and b'filename="a.txt"' in bodies[6]
+    assert bodies[7] == b"as it is"
+    deleted = headers_of(server.requests[5][0])
+    assert (deleted["x-a"], deleted["idempotency-key"]) == ("b", "once")
+    with pytest.raises(TypeError, match="unknown option 'retries'"):
+        call(client, "get", path="/foo", cast_to=dict, options={"retries": 1})
+
+
+def test_undocumented_lists_and_streams() -> None:
+    with RawServer(files_page("a", has_more=False), stream_answer(STREAM)) as server:
+        client = client_of(server)
+        page = client.get_api_list(
+            "/things", page=openai.SyncCursorPage[openai.FileObject], model=openai.FileObject
+        )
+        assert [type(item) for item in page] == [openai.FileObject]
+        stream = client.post(
+            "/things", cast_to=openai.ChatCompletionChunk, body={}, stream=True,
+            stream_cls=openai.Stream[openai.ChatCompletionChunk],
+        )
+        assert text_of(stream) == "Hello\u2028\U0001f600"
+
+
+@BOTH
+def test_a_key_may_be_a_function_that_is_asked_before_each_request(make: Any) -> None:
+    keys = iter(["key-1", "key-2", "bad\nkey"])
+    with RawServer(answer({"id": "m"}), answer({"id": "m"})) as server:
+        client = make(api_key=lambda: next(keys), base_url=server.url)
+        for _ in range(2):
+            call(client, "models.retrieve", model="m")
+        with pytest.raises(openai.OpenAIError) as caught:
+            call(client, "models.retrieve", model="m")
+        assert "bad" not in str(caught.value)
+    assert [headers_of(h)["authorization"] for h, _ in server.requests] == [
+        "Bearer key-1", "Bearer key-2"
+    ]
+
+
+def test_the_key_of_the_async_client_may_be_awaitable() -> None:
+    async def key() -> str:
+        await asyncio.sleep(0)
+        return "key-from-afar"
+
+    with RawServer(answer({"id": "m"})) as server:
+        call(AsyncOpenAI(api_key=key, base_url=server.url), "models.retrieve", model="m")
+    assert headers_of(server.requests[0][0])["authorization"] == "Bearer key-from-afar"
+
+
+@BOTH
+def test_credentials_do_not_go_to_another_origin(make: Any) -> None:
+    with RawServer(answer({"id": "m"})) as other, RawServer() as server:
+        client = make(api_key=KEY, base_url=server.url, organization="org-1")
+        call(client, "get", path=other.url + "/models/m", cast_to=dict)
+    assert KEY not in other.requests[0][0]
+
+
+@BOTH
+def test_clients_pickle_print_and_close(make: Any) -> None:
+    client = make(api_key=KEY, base_url="http://user:pass@127.0.0.1:1/v1")
+    assert KEY not in repr(client) and "pass" not in repr(client)
+    twin = pickle.loads(pickle.dumps(client))
+    assert twin.api_key == KEY and twin.base_url == client.base_url
+    assert not client.is_closed()
+    if make is OpenAI:
+        client.close()
+    else:
+        asyncio.run(client.close())
+    assert client.is_closed()
+    with pytest.raises(openai.APIConnectionError, match="client is closed"):
+        call(client, "models.list")
+
+
+def test_a_base_url_may_be_changed_and_may_have_a_query() -> None:
+    with RawServer(*[answer({"id": "m"})] * 2) as server:
+        client = OpenAI(api_key=KEY, base_url=server.url + "/deep/?a=1")
+        client.models.retrieve("m", extra_query={"b": "2"})
+        client.base_url = server.url
+        client.models.retrieve("m")
+    assert targets(server) == ["/v1/deep/models/m?a=1&b=2", "/v1/models/m"]
+
+
+def test_data_residency_picks_a_regional_host() -> None:
+    assert str(OpenAI(api_key=KEY, data_residency="eu").base_url) == "https://eu.api.openai.com/v1/"
+    with pytest.raises(ValueError, match="not both"):
+        OpenAI(api_key=KEY, data_residency="eu", base_url="http://x")
+
+
+def test_a_transport_of_ones_own_is_an_object_with_one_method() -> None:
+    class Canned:
+        def send(self, request: openai.HTTPRequest) -> openai.HTTPResponse:
+            assert request.method == "GET" and request.url.endswith("/models/m")
+            return openai.HTTPResponse(200, {"content-type": "application/json"}, b'{"id": "mine"}',
+                                       request=request)
+
+    for make in (OpenAI, AsyncOpenAI):
+        client: Any = make(api_key=KEY, http_client=Canned())
+        assert call(client, "models.retrieve", model="m").id == "mine"
+
+
+def test_the_http_client_of_the_official_package_is_refused_by_name() -> None:
+    class Client:
+        def send(self) -> None: ...
+
+    Client.__module__ = "httpx"
+    with pytest.raises(TypeError, match="DefaultHttpxClient"):
+        OpenAI(api_key=KEY, http_client=Client())
+
+
 # ---- 7.2 OpenAI ----
 
+
+def test_a_client_in_a_with_block_and_a_dropped_one_leave_nothing_open() -> None:
+    with RawServer(*[answer({"id": "m"})] * 60) as server:
+        with client_of(server) as client:
+            client.models.retrieve("m")
+        before = open_files()
+        for i in range(50):
+            client = client_of(server)
+            client.models.retrieve("m")
+            if i % 2:
+                client.close()
+            del client
+        gc.collect()
+        assert open_files() <= before + 1
+
+
 # ---- 7.3 AsyncOpenAI ----
+
+
+def slow(seconds: float) -> Callable[[socket.socket], None]:
+    def send(conn: socket.socket) -> None:
+        time.sleep(seconds)
+        conn.sendall(answer({"id": "m"}, Connection="close"))
+
+    return send
+
+
+def test_many_calls_wait_at_once() -> None:
+    """More than the event loop's own pool has threads."""
+    async def main(server: RawServer) -> float:
+        async with async_client_of(server) as client:
+            start = time.monotonic()
+            found = await asyncio.gather(*[client.models.retrieve("m") for _ in range(60)])
+            assert [model.id for model in found] == ["m"] * 60
+            return time.monotonic() - start
+
+    with RawServer(*[slow(0.5)] * 60) as server:
+        assert asyncio.run(main(server)) < 60 * 0.5 / 4
+
+
+@pytest.mark.parametrize("where", ["headers", "body", "stream", "retry wait", "connect"])
+def test_cancelling_a_task_ends_its_wait_at_once_and_closes_the_socket(where: str) -> None:
+    closed = threading.Event()
+
+    def hang(conn: socket.socket) -> None:
+        if where == "body":
+            conn.sendall(answer(b"x", Content_Length="100"))
+        elif where == "stream":
+            conn.sendall(stream_answer(sse(CHUNKS[0]), Content_Length="", Connection="close"))
+        conn.settimeout(20)
+        with contextlib.suppress(OSError):
+            if conn.recv(1) == b"":
+                closed.set()
+
+    sent: Answer = hang
+    if where == "retry wait":
+        sent = answer({}, "503 Busy", retry_after="60")
+
+    async def main(server: RawServer) -> None:
+        client = async_client_of(server, max_retries=2)
+        if where == "connect":
+            client = AsyncOpenAI(api_key=KEY, base_url=f"http://127.0.0.1:{full.getsockname()[1]}")
+        if where == "stream":
+            stream = await client.chat.completions.create(model="m", messages=[], stream=True)
+            await stream.__anext__()
+            work: Any = stream.__anext__()
+        else:
+            work = client.models.retrieve("m")
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(work, 0.5)
+
+    full = socket.socket()  # a listener whose queue is full lets nobody connect
+    full.bind(("127.0.0.1", 0))
+    full.listen(0)
+    fillers = [socket.socket() for _ in range(4)]
+    for filler in fillers:
+        filler.setblocking(False)
+        filler.connect_ex(full.getsockname())
+    try:
+        with RawServer(sent) as server:
+            start = time.monotonic()
+            asyncio.run(main(server))
+            assert time.monotonic() - start < 5
+            if where in ("headers", "body", "stream"):
+                assert closed.wait(5)
+            wait_until(lambda: not [t for t in threading.enumerate() if busy(t)])
+    finally:
+        for each in fillers + [full]:
+            each.close()
+
+
+def busy(thread: threading.Thread) -> bool:
+    """Whether a worker of an async client is in the middle of a call."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    names = []
+    while frame is not None:
+        names.append(frame.f_code.co_name)
+        frame = frame.f_back
+    return thread.name == "openai_lite" and "job" in names
+
+
+def wait_until(condition: Callable[[], bool], limit: float = 5.0) -> None:
+    end = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < end, "it did not come true in time"
+        time.sleep(0.01)
+
+
+def test_one_client_serves_several_event_loops() -> None:
+    with RawServer(*[answer({"id": "m"})] * 3) as server:
+        client = async_client_of(server)
+        for _ in range(3):
+            assert asyncio.run(client_call(client)).id == "m"
+        asyncio.run(client.close())
+    assert server.connections == 1
+
+
+async def client_call(client: AsyncOpenAI) -> openai.Model:
+    return await client.models.retrieve("m")
+
+
+def test_threads_end_with_the_client_and_when_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    def workers() -> int:
+        return sum(thread.name == "openai_lite" for thread in threading.enumerate())
+
+    wait_until(lambda: not workers(), 15)
+
+    async def main(server: RawServer) -> None:
+        async with async_client_of(server) as client:
+            await asyncio.gather(*[client.models.retrieve("m") for _ in range(8)])
+            assert 1 <= workers() <= 8
+
+    with RawServer(*[answer({"id": "m"})] * 9) as server:
+        asyncio.run(main(server))
+        wait_until(lambda: not workers())
+        monkeypatch.setattr(openai.Workers, "idle_seconds", 0.05)
+        asyncio.run(client_call(async_client_of(server)))
+        wait_until(lambda: not workers())
+
+
+def test_context_variables_reach_the_work() -> None:
+    import contextvars
+
+    name: "contextvars.ContextVar[str]" = contextvars.ContextVar("name", default="none")
+
+    class Spy(openai.HTTPTransport):
+        def send(self, request: openai.HTTPRequest) -> openai.HTTPResponse:
+            seen.append(name.get())
+            return super().send(request)
+
+    async def main(client: AsyncOpenAI) -> None:
+        name.set("of the task")
+        await client.models.retrieve("m")
+
+    seen: List[str] = []
+    with RawServer(answer({"id": "m"})) as server:
+        asyncio.run(main(async_client_of(server, http_client=Spy())))
+    assert seen == ["of the task"]
+
+
+def test_nothing_is_said_about_tasks_that_were_dropped() -> None:
+    """No 'exception was never retrieved', no 'loop is closed' from a thread."""
+    program = """
+import asyncio, sys, openai_lite
+async def main():
+    client = openai_lite.AsyncOpenAI(api_key="k", base_url=sys.argv[1], max_retries=0)
+    tasks = [asyncio.ensure_future(client.models.retrieve("m")) for _ in range(4)]
+    await asyncio.sleep(0.3)
+asyncio.run(main())
+"""
+    with RawServer(*[slow(1)] * 4) as server:
+        done = python("-X", "dev", "-c", program, server.url)
+    assert (done.returncode, done.stderr) == (0, "")
+
 
 ########################################################################
 ## 8. Resources
 ########################################################################
 
+# One row per endpoint: dotted name, arguments, verb and target, body (or None), fixed headers.
+Row = Tuple[str, Dict[str, Any], str, Optional[str], Dict[str, str]]
+JSON_TYPE = {"content-type": "application/json", "accept": "application/json"}
+NO_BODY = {"accept": "application/json"}
+HI = [{"role": "user", "content": "hi"}]
+
+ROWS: List[Row] = [
+    ("responses.create", {"model": "m", "input": "hi", "stream": False}, "POST /responses",
+     '{"input":"hi","model":"m","stream":false}', JSON_TYPE),
+    ("responses.retrieve", {"response_id": "r/1", "include": ["message.input_image.image_url"]},
+     "GET /responses/r%2F1?include%5B%5D=message.input_image.image_url", None, NO_BODY),
+    ("responses.delete", {"response_id": "r"}, "DELETE /responses/r", None, {"accept": "*/*"}),
+    ("responses.cancel", {"response_id": "r"}, "POST /responses/r/cancel", "", NO_BODY),
+    ("responses.compact", {"model": "m", "input": "hi"}, "POST /responses/compact",
+     '{"model":"m","input":"hi"}', JSON_TYPE),
+    ("responses.input_items.list", {"response_id": "r", "limit": 2, "order": "asc"},
+     "GET /responses/r/input_items?limit=2&order=asc", None, NO_BODY),
+    ("responses.input_tokens.count", {"model": "m", "input": "hi"}, "POST /responses/input_tokens",
+     '{"input":"hi","model":"m"}', JSON_TYPE),
+    ("chat.completions.create", {"model": "m", "messages": HI, "stream": False, "n": 2},
+     "POST /chat/completions",
+     '{"messages":[{"role":"user","content":"hi"}],"model":"m","n":2,"stream":false}', JSON_TYPE),
+    ("chat.completions.retrieve", {"completion_id": "c"}, "GET /chat/completions/c", None, NO_BODY),
+    ("chat.completions.update", {"completion_id": "c", "metadata": {"a": "b"}},
+     "POST /chat/completions/c", '{"metadata":{"a":"b"}}', JSON_TYPE),
+    ("chat.completions.list", {"model": "m", "metadata": {"a": "b"}, "after": "c"},
+     "GET /chat/completions?after=c&metadata%5Ba%5D=b&model=m", None, NO_BODY),
+    ("chat.completions.delete", {"completion_id": "c"}, "DELETE /chat/completions/c", None,
+     NO_BODY),
+    ("chat.completions.messages.list", {"completion_id": "c", "limit": 1},
+     "GET /chat/completions/c/messages?limit=1", None, NO_BODY),
+    ("completions.create", {"model": "m", "prompt": ["a", "b"], "echo": True}, "POST /completions",
+     '{"model":"m","prompt":["a","b"],"echo":true}', JSON_TYPE),
+    ("embeddings.create", {"model": "m", "input": "hi", "encoding_format": "float"},
+     "POST /embeddings", '{"input":"hi","model":"m","encoding_format":"float"}', JSON_TYPE),
+    ("moderations.create", {"input": ["hi"], "model": "m"}, "POST /moderations",
+     '{"input":["hi"],"model":"m"}', JSON_TYPE),
+    ("models.retrieve", {"model": "ft:gpt:org::1"}, "GET /models/ft:gpt:org::1", None, NO_BODY),
+    ("models.list", {}, "GET /models", None, NO_BODY),
+    ("models.delete", {"model": "m"}, "DELETE /models/m", None, NO_BODY),
+    ("files.create",
+     {"file": ("a.txt", b"data"), "purpose": "batch",
+      "expires_after": {"anchor": "created_at", "seconds": 3600}},
+     "POST /files",
+     "form purpose=batch expires_after[anchor]=created_at expires_after[seconds]=3600 file=data",
+     {"accept": "application/json"}),
+    ("files.retrieve", {"file_id": "f"}, "GET /files/f", None, NO_BODY),
+    ("files.list", {"purpose": "batch", "limit": 3, "order": "desc", "after": "f"},
+     "GET /files?after=f&limit=3&order=desc&purpose=batch", None, NO_BODY),
+    ("files.delete", {"file_id": "f"}, "DELETE /files/f", None, NO_BODY),
+    ("files.content", {"file_id": "f"}, "GET /files/f/content", None,
+     {"accept": "application/binary"}),
+    ("files.retrieve_content", {"file_id": "f"}, "GET /files/f/content", None, NO_BODY),
+    ("batches.create",
+     {"completion_window": "24h", "endpoint": "/v1/responses", "input_file_id": "f",
+      "metadata": {"a": "b"}},
+     "POST /batches",
+     '{"completion_window":"24h","endpoint":"/v1/responses","input_file_id":"f",'
+     '"metadata":{"a":"b"}}', JSON_TYPE),
+    ("batches.retrieve", {"batch_id": "b"}, "GET /batches/b", None, NO_BODY),
+    ("batches.list", {"after": "b", "limit": 1}, "GET /batches?after=b&limit=1", None, NO_BODY),
+    ("batches.cancel", {"batch_id": "b"}, "POST /batches/b/cancel", "", NO_BODY),
+]
+
+
+def form_of(head: str, body: bytes) -> List[Tuple[str, bytes]]:
+    """The (name, contents) of each part of a multipart form, in order."""
+    kind = headers_of(head)["content-type"]
+    whole = email.message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
+    found = []
+    for part in whole.get_payload():
+        assert isinstance(part, email.message.Message)
+        name = part.get_param("name", header="content-disposition")
+        contents = part.get_payload(decode=True)
+        assert isinstance(name, str) and isinstance(contents, bytes)
+        found.append((name, contents))
+    return found
+
+
+@BOTH
+@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
+@pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
+def test_every_endpoint_sends_its_row(row: Row, make: Any) -> None:
+    dotted, arguments, request_line, body, fixed = row
+    with RawServer(answer({"data": [{"embedding": []}]})) as server:
+        call(make(api_key=KEY, base_url=server.url), dotted, **arguments)
+    (head, sent), = server.requests
+    verb, target = request_line.split(" ")
+    assert head.startswith(f"{verb} /v1{target} HTTP/1.1\r\n")
+    headers = headers_of(head)
+    assert {name: headers.get(name) for name in fixed} == fixed
+    if body is None:
+        assert sent == b"" and "content-length" not in headers and verb in ("GET", "DELETE")
+    elif body.startswith("form "):
+        parts = ["%s=%s" % (name, contents.decode()) for name, contents in form_of(head, sent)]
+        assert "form " + " ".join(parts) == body
+    else:
+        assert sent.decode("utf-8") == body and headers["content-length"] == str(len(sent))
+
+
+def declared_endpoints() -> Iterator[Tuple[str, Any]]:
+    """(dotted name, endpoint) of everything that the map of the API leads to."""
+    client = OpenAI(api_key=KEY)
+    waiting: List[Tuple[str, Any]] = [("", client)]
+    while waiting:
+        prefix, group = waiting.pop()
+        for cls in type(group).__mro__:
+            for name in getattr(cls, "__annotations__", {}):
+                if not name.startswith(("_", "with_")) and isinstance(
+                    getattr(group, name, None), openai.Resource
+                ):
+                    waiting.append((prefix + name + ".", getattr(group, name)))
+            for name, value in vars(cls).items():
+                if isinstance(value, openai.Endpoint):
+                    yield prefix + name, value
+
+
+def test_there_is_a_row_for_every_declared_endpoint() -> None:
+    assert sorted(name for name, _ in declared_endpoints()) == sorted(row[0] for row in ROWS)
+
+
+def test_every_endpoint_has_a_sentence_of_documentation() -> None:
+    for name, endpoint in declared_endpoints():
+        doc = endpoint.stub.__doc__ or ""
+        assert re.match(r"[A-Z].*[.;:]", doc, re.S), name
+
+
+@pytest.mark.parametrize("dotted", ["responses.create", "chat.completions.create",
+                                    "completions.create"])
+@BOTH
+def test_stream_goes_into_the_body_like_any_other_parameter(dotted: str, make: Any) -> None:
+    arguments = next(dict(row[1], stream=True) for row in ROWS if row[0] == dotted)
+    with RawServer(stream_answer(sse(b"[DONE]"))) as server:
+        call(make(api_key=KEY, base_url=server.url), dotted, **arguments)
+    assert json.loads(server.requests[0][1])["stream"] is True
+
+
+def test_a_stored_response_is_streamed_from_where_one_left_it() -> None:
+    with RawServer(stream_answer(STREAM)) as server, client_of(server) as client:
+        list(client.responses.retrieve("r", stream=True, starting_after=7))
+    assert targets(server) == ["/v1/responses/r?starting_after=7&stream=true"]
+
+
+def vectors(*rows: Any) -> bytes:
+    data = [{"index": i, "embedding": row} for i, row in enumerate(rows)]
+    return answer({"object": "list", "data": data})
+
+
+def test_embeddings_travel_as_base64_and_arrive_as_floats() -> None:
+    packed = base64.b64encode(struct.pack("<3f", 0.25, -1.0, 3.5)).decode()
+    with RawServer(vectors(packed, [1.5]), vectors(packed), vectors([0.1])) as server:
+        client = client_of(server)
+        data = client.embeddings.create(model="m", input=["a", "b"]).data
+        assert [item.embedding for item in data] == [[0.25, -1.0, 3.5], [1.5]]
+        text: Any = client.embeddings.create(model="m", input="a", encoding_format="base64")
+        assert text.data[0].embedding == packed
+        plain = client.embeddings.create(model="m", input="a", encoding_format="float")
+        assert plain.data[0].embedding == [0.1]
+    asked = [json.loads(body)["encoding_format"] for _, body in server.requests]
+    assert asked == ["base64", "base64", "float"]
+
+
+@pytest.mark.parametrize("body", ['{"data": []}', "{}"])
+def test_an_answer_without_embeddings_is_an_error(body: str) -> None:
+    with RawServer(answer(body)) as server, client_of(server) as client:
+        with pytest.raises(ValueError, match="No embedding data received"):
+            client.embeddings.create(model="m", input="a")
+
 
 ########################################################################
 ## 9. Providers
 ########################################################################
+
+# ---- 9.1 Azure ----
+
+AZURE = [
+    # options, method, arguments, the path that is asked for, below the endpoint
+    ({}, "chat.completions.create", {"model": "a b", "messages": []},
+     "/openai/deployments/a%20b/chat/completions?api-version=v1"),
+    ({}, "embeddings.create", {"model": "dep", "input": "x", "encoding_format": "float"},
+     "/openai/deployments/dep/embeddings?api-version=v1"),
+    ({}, "models.list", {}, "/openai/models?api-version=v1"),
+    ({}, "responses.create", {"model": "dep", "input": "x"}, "/openai/responses?api-version=v1"),
+    ({"azure_deployment": "mine"}, "chat.completions.create", {"model": "m", "messages": []},
+     "/openai/deployments/mine/chat/completions?api-version=v1"),
+    ({"azure_deployment": "mine"}, "models.list", {}, "/openai/models?api-version=v1"),
+    ({"azure_deployment": "mine"}, "files.retrieve", {"file_id": "f"},
+     "/openai/files/f?api-version=v1"),
+]
+AZURE_BOTH = pytest.mark.parametrize(
+    "make", [openai.AzureOpenAI, openai.AsyncAzureOpenAI], ids=["AzureOpenAI", "AsyncAzureOpenAI"]
+)
+
+
+@AZURE_BOTH
+@pytest.mark.parametrize("options, dotted, arguments, target", AZURE)
+def test_azure_paths(
+    options: Dict[str, Any], dotted: str, arguments: Dict[str, Any], target: str, make: Any
+) -> None:
+    with RawServer(answer(CHAT), answer(CHAT)) as server:
+        client = make(azure_endpoint=f"http://127.0.0.1:{server.port}/", api_version="v1",
+                      api_key=KEY, **options)
+        call(client, dotted, **arguments)
+        call(client.with_options(max_retries=1), dotted, **arguments)
+    assert targets(server) == [target] * 2
+    headers = headers_of(server.requests[0][0])
+    assert headers["api-key"] == KEY and "authorization" not in headers
+
+
+@AZURE_BOTH
+def test_azure_credentials(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = iter(["token-1", "token-2"])
+    with RawServer(*[answer({"id": "m"})] * 6) as server:
+        where = {"azure_endpoint": f"http://127.0.0.1:{server.port}", "api_version": "v1"}
+        for client in (
+            make(azure_ad_token="entra", **where),
+            make(azure_ad_token="entra", **where).with_options(timeout=3),
+        ):
+            call(client, "models.retrieve", model="m")
+        client = make(azure_ad_token_provider=lambda: next(tokens), **where)
+        call(client, "models.retrieve", model="m")
+        call(client.copy(), "models.retrieve", model="m")
+        monkeypatch.setenv("AZURE_OPENAI_API_KEY", "key-env")
+        monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", where["azure_endpoint"])
+        monkeypatch.setenv("OPENAI_API_VERSION", "v2")
+        call(make(), "models.retrieve", model="m")
+        monkeypatch.delenv("AZURE_OPENAI_API_KEY")
+        monkeypatch.setenv("AZURE_OPENAI_AD_TOKEN", "token-env")
+        call(make(), "models.retrieve", model="m")
+    sent = [headers_of(head) for head, _ in server.requests]
+    assert [(h.get("authorization"), h.get("api-key")) for h in sent] == [
+        ("Bearer entra", None), ("Bearer entra", None), ("Bearer token-1", None),
+        ("Bearer token-2", None), (None, "key-env"), ("Bearer token-env", None),
+    ]
+    assert targets(server)[4] == "/openai/models/m?api-version=v2"
+
+
+def test_an_async_token_provider_is_awaited() -> None:
+    async def provide() -> str:
+        return "token"
+
+    with RawServer(answer({"id": "m"})) as server:
+        client = openai.AsyncAzureOpenAI(
+            azure_endpoint=f"http://127.0.0.1:{server.port}", api_version="v1",
+            azure_ad_token_provider=provide,
+        )
+        call(client, "models.retrieve", model="m")
+    assert headers_of(server.requests[0][0])["authorization"] == "Bearer token"
+
+
+@AZURE_BOTH
+@pytest.mark.parametrize("options, message", [
+    ({}, "api_version"),
+    ({"api_version": "v1"}, "AZURE_OPENAI_ENDPOINT"),
+    ({"api_version": "v1", "azure_endpoint": "http://x"}, "AZURE_OPENAI_API_KEY"),
+    ({"api_version": "v1", "azure_endpoint": "http://x", "base_url": "http://y", "api_key": "k"},
+     "exclude"),
+    ({"api_version": "v1", "azure_endpoint": "http://x", "azure_ad_token": "s3cret\n"},
+     "azure_ad_token"),
+])
+def test_azure_options_that_do_not_suffice(options: Any, message: str, make: Any) -> None:
+    with pytest.raises((openai.OpenAIError, ValueError), match=message) as caught:
+        make(**options)
+    assert "s3cret" not in str(caught.value)
 
 
 ########################################################################
@@ -302,6 +1900,293 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> List[float]:
 ########################################################################
 
 
+@pytest.fixture
+def module_options() -> Iterator[None]:
+    before = {name: getattr(openai, name) for name in MODULE_ATTRIBUTES}
+    yield
+    for name, value in before.items():
+        setattr(openai, name, value)
+
+
+MODULE_ATTRIBUTES = (
+    "api_key", "admin_api_key", "organization", "project", "webhook_secret", "base_url", "timeout",
+    "max_retries", "default_headers", "default_query", "http_client", "api_type", "api_version",
+    "azure_endpoint", "azure_ad_token", "azure_ad_token_provider",
+)
+
+
+@pytest.mark.usefixtures("module_options")
+def test_the_module_is_a_client_whose_options_are_attributes() -> None:
+    with RawServer(*[answer(CHAT)] * 3) as server:
+        openai.api_key, openai.base_url = KEY, server.url
+        openai.organization, openai.default_query = "org", {"v": "1"}
+        assert openai.chat.completions.create(model="m", messages=[]).id == "chatcmpl-1"
+        openai.api_key, openai.default_headers = "sk-changed", {"X-A": "b"}
+        openai.chat.completions.create(model="m", messages=[])
+        assert openai.models.with_raw_response.retrieve("m").status_code == 200
+    first, second = [headers_of(head) for head, _ in server.requests[:2]]
+    assert (first["authorization"], first["openai-organization"]) == ("Bearer " + KEY, "org")
+    assert (second["authorization"], second["x-a"]) == ("Bearer sk-changed", "b")
+    assert targets(server)[0] == "/v1/chat/completions?v=1"
+
+
+@pytest.mark.usefixtures("module_options")
+def test_the_module_client_for_azure(monkeypatch: pytest.MonkeyPatch) -> None:
+    with RawServer(answer(CHAT), answer(CHAT)) as server:
+        endpoint = f"http://127.0.0.1:{server.port}"
+        openai.api_type, openai.api_version = "azure", "v1"
+        openai.azure_endpoint, openai.api_key = endpoint, KEY
+        openai.chat.completions.create(model="dep", messages=[])
+        openai.api_type = openai.api_key = openai.azure_endpoint = None
+        for name, value in (("OPENAI_API_TYPE", "azure"), ("AZURE_OPENAI_ENDPOINT", endpoint),
+                            ("AZURE_OPENAI_API_KEY", "key-env")):
+            monkeypatch.setenv(name, value)
+        openai.chat.completions.create(model="dep", messages=[])
+    assert targets(server) == ["/openai/deployments/dep/chat/completions?api-version=v1"] * 2
+    assert [headers_of(head)["api-key"] for head, _ in server.requests] == [KEY, "key-env"]
+
+
+@pytest.mark.usefixtures("module_options")
+def test_the_module_without_a_key_says_so_and_has_no_other_attributes() -> None:
+    with pytest.raises(openai.OpenAIError, match="OPENAI_API_KEY"):
+        openai.chat.completions
+    with pytest.raises(AttributeError, match="no attribute 'chatt'"):
+        openai.chatt  # type: ignore[attr-defined]
+    openai.api_type = "other"
+    with pytest.raises(openai.OpenAIError, match="api_type"):
+        openai.models
+
+
+def test_every_resource_of_the_client_is_a_resource_of_the_module(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    for name in openai.API.__annotations__:
+        if not name.startswith("with_"):
+            assert isinstance(getattr(openai, name), openai.Resource)
+    tree = ast.parse(SOURCE)
+    shown = [node for node in tree.body if isinstance(node, ast.If)][-1]
+    for_checkers = [n.target.id for n in shown.body
+                    if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
+    assert for_checkers == [n for n in openai.API.__annotations__ if not n.startswith("with_")]
+
+
 ########################################################################
 ## The project: types, examples, documentation, structure of the file
 ########################################################################
+
+BANNER = re.compile(r"^#{72}\n## (.*)\n#{72}$", re.M)
+
+
+def test_the_contents_in_the_header_are_true() -> None:
+    below = (openai.__doc__ or "").partition("CONTENTS")[2]
+    contents = re.findall(r"^    (\d+\. .*)$", below, re.M)
+    banners = BANNER.findall(SOURCE)
+    assert contents == banners
+    tests = BANNER.findall(pathlib.Path(__file__).read_text(encoding="utf-8"))
+    numbered = [title for title in tests if title[0].isdigit()]
+    assert numbered == [title.partition(":")[0] for title in banners]
+
+
+def test_the_journey_of_one_call_names_things_that_exist() -> None:
+    journey = (openai.__doc__ or "").partition("THE JOURNEY")[2].partition("CONTENTS")[0]
+    numbers = dict(title.split(". ", 1) for title in BANNER.findall(SOURCE))
+    for number, title in re.findall(r"(\d+)\. ([A-Z]\w+(?: \w+)?)$", journey, re.M):
+        assert numbers[number].startswith(title)
+    for owner, method in re.findall(r"(\w+)\.(\w+)\(\)", journey):
+        assert hasattr(getattr(openai, owner), method), f"{owner}.{method}"
+
+
+def test_every_line_is_ascii_and_at_most_100_columns() -> None:
+    files = [HERE / "openai_lite.py", pathlib.Path(__file__), *(HERE / "examples").glob("*.py")]
+    for path in files:
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+            assert line.isascii() if hasattr(line, "isascii") else True, f"{path.name}:{number}"
+            assert len(line) <= 100 and line == line.rstrip(), f"{path.name}:{number}"
+        assert path.read_text(encoding="utf-8").startswith("# SPDX-License-Identifier: MIT\n")
+
+
+CHECKED = sys.version_info >= (3, 10)
+mypy_runs = pytest.mark.skipif(not CHECKED, reason="mypy needs Python 3.10")
+
+
+def mypy(*paths: str) -> "subprocess.CompletedProcess[str]":
+    pytest.importorskip("mypy", reason="mypy is not installed here")
+    return python("-m", "mypy", "--strict", *paths)
+
+
+@mypy_runs
+def test_module_tests_and_examples_pass_mypy_strict() -> None:
+    examples = [f"examples/{path.name}" for path in sorted((HERE / "examples").glob("*.py"))]
+    done = mypy("openai_lite.py", "test_openai_lite.py", *examples)
+    assert done.returncode == 0, done.stdout
+
+
+TYPED = '''
+from typing import List
+import openai_lite as openai
+from openai_lite import AsyncOpenAI, OpenAI
+
+def sync(client: OpenAI, flag: bool) -> None:
+    messages = [{"role": "user", "content": "hi"}]
+    chat = client.chat.completions
+    reveal_type(chat.create(model="m", messages=messages))
+    # ChatCompletion
+    reveal_type(chat.create(model="m", messages=messages, stream=False))
+    # ChatCompletion
+    reveal_type(chat.create(model="m", messages=messages, stream=True))
+    # Stream[ChatCompletionChunk]
+    reveal_type(chat.create(model="m", messages=messages, stream=flag))
+    # ChatCompletion | Stream[ChatCompletionChunk]
+    reveal_type(chat.with_raw_response.create(model="m", messages=messages))
+    # LegacyAPIResponse[ChatCompletion]
+    raw = client.with_raw_response
+    reveal_type(raw.completions.create(model="m", prompt="", stream=True))
+    # LegacyAPIResponse[Stream[Completion]]
+    reveal_type(chat.with_streaming_response.create(model="m", messages=messages))
+    # ResponseContextManager[APIResponse[ChatCompletion]]
+    reveal_type(client.files.list())
+    # SyncCursorPage[FileObject]
+    reveal_type(client.models.with_raw_response.list().parse())
+    # SyncPage[Model]
+    reveal_type(client.models.retrieve("m").id)
+    # str
+    reveal_type(client.files.content("f"))
+    # HttpxBinaryResponseContent
+    reveal_type(client.embeddings.create(model="m", input="x").data[0].embedding)
+    # list[float]
+    reveal_type(client.get("/x", cast_to=openai.HTTPResponse))
+    # HTTPResponse
+    for item in client.responses.create(model="m", input="x").output:
+        if item.type == "function_call":
+            reveal_type(item.arguments)
+            # str
+    for event in client.responses.create(model="m", input="x", stream=True):
+        if event.type == "response.completed":
+            reveal_type(event.response.output_text)
+            # str
+    with chat.with_streaming_response.create(model="m", messages=messages, stream=True) as response:
+        reveal_type(response.parse())
+        # Stream[ChatCompletionChunk]
+
+async def asynchronous(client: AsyncOpenAI) -> None:
+    reveal_type(await client.responses.create(model="m", input="x"))
+    # Response
+    reveal_type(await client.completions.create(model="m", prompt="", stream=True))
+    # AsyncStream[Completion]
+    reveal_type(client.files.list())
+    # AsyncPaginator[FileObject, AsyncCursorPage[FileObject]]
+    reveal_type(await client.files.list())
+    # AsyncCursorPage[FileObject]
+    async for file in client.files.list():
+        reveal_type(file.bytes)
+        # int
+    reveal_type((await client.models.with_raw_response.list()).parse())
+    # AsyncPage[Model]
+    reveal_type(await client.batches.with_raw_response.retrieve("b"))
+    # LegacyAPIResponse[Batch]
+    async with client.files.with_streaming_response.list() as response:
+        reveal_type(await response.parse())
+        # AsyncCursorPage[FileObject]
+    reveal_type(await client.post("/x", cast_to=str, body={}))
+    # str
+
+reveal_type(openai.chat.completions.create(model="m", messages=[]))
+# ChatCompletion
+'''
+
+MISTYPED = '''
+from openai_lite import OpenAI, AsyncOpenAI
+client = OpenAI(api_kye="k")
+client.chat.completions.create(model="m", mesages=[])
+client.chat.completions.create(model="m", messages=[], temperature="hot")
+client.models.retrieve(1)
+client.models.retrieve("m", timeout="soon")
+client.chat.completion
+client.models.retrieve("m").idd
+client.files.create(file="path", purpose="batch")
+client.batches.create(completion_window="25h", endpoint="/v1/responses", input_file_id="f")
+for file in AsyncOpenAI().files.list(): pass
+client.responses.create(model="m", input="x", stream=True).output_text
+'''
+
+
+@mypy_runs
+def test_both_clients_reveal_exact_types_and_typos_are_errors(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "typed.py").write_text(TYPED, encoding="utf-8")
+    (tmp_path / "mistyped.py").write_text(MISTYPED, encoding="utf-8")
+    done = mypy(str(tmp_path / "typed.py"), "openai_lite.py")
+    found = re.findall(r':(\d+): note: Revealed type is "(.*)"', done.stdout)
+    shown = {int(n): re.sub(r"\b(?:openai_lite|builtins|typing)\.", "", kind) for n, kind in found}
+    lines = TYPED.split("\n")  # below each reveal_type stands what it should say
+    expected = {
+        number: lines[number].partition("# ")[2]
+        for number, line in enumerate(lines, 1) if "reveal_type" in line
+    }
+    assert shown == expected and done.returncode == 0, done.stdout
+    wrong = mypy(str(tmp_path / "mistyped.py"), "openai_lite.py")
+    found_wrong = {int(number) for number in re.findall(r"mistyped\.py:(\d+): error", wrong.stdout)}
+    assert found_wrong == set(range(3, 3 + len(MISTYPED.strip().split("\n")) - 1)), wrong.stdout
+
+
+def test_the_quickstart_runs_with_nothing_but_python(tmp_path: pathlib.Path) -> None:
+    done = python("-S", str(HERE / "examples" / "quickstart.py"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "" and "OPENAI_API_KEY is not set" in done.stdout
+    for expected in (
+        "== Ask a question", "read back, and it is the same", "all pages together have 5 of the 5",
+        "NotFoundError, status 404, request req_",
+    ):
+        assert expected in done.stdout
+
+
+def test_the_quickstart_calls_the_api_when_there_is_a_key(server: Any) -> None:
+    done = python("examples/quickstart.py", OPENAI_API_KEY=KEY, OPENAI_BASE_URL=server.url)
+    assert done.returncode == 0, done.stderr
+    assert f"OPENAI_API_KEY is set: calling {server.url}/" in done.stdout and KEY not in done.stdout
+    nowhere = "http://127.0.0.1:9"
+    done = python("examples/quickstart.py", OPENAI_API_KEY=KEY, OPENAI_BASE_URL=nowhere)
+    assert done.returncode == 1 and done.stderr.startswith("APIConnectionError: Connection error.")
+
+
+README = (HERE / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.M | re.S)
+
+
+def test_every_python_block_of_the_readme_runs(server: Any, tmp_path: pathlib.Path) -> None:
+    """In the order of the page, in one program, against the local server."""
+    program = "".join(code + "\n" for language, code in BLOCKS if language == "python")
+    assert program.count("\n") > 150
+    (tmp_path / "openai_lite.py").write_text(SOURCE, encoding="utf-8")
+    (tmp_path / "readme.py").write_text(program, encoding="utf-8")
+    azure = server.url[: -len("/v1")]
+    done = python(
+        "-W", "error", "readme.py", cwd=tmp_path, OPENAI_API_KEY=KEY, OPENAI_BASE_URL=server.url,
+        AZURE_OPENAI_ENDPOINT=azure, AZURE_OPENAI_API_KEY=KEY,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_shell_block_of_the_readme_is_run() -> None:
+    commands = [code.strip() for language, code in BLOCKS if language == "sh"]
+    assert commands == [
+        "python3 examples/quickstart.py",  # run by the tests above
+        "python3 test_openai_lite.py",  # runs this
+        "OPENAI_LOG=info python3 examples/quickstart.py",
+    ]
+    assert commands[1] in (HERE / ".ci" / "run").read_text(encoding="utf-8")
+    logged = python("examples/quickstart.py", OPENAI_LOG="info")
+    assert "HTTP Response: POST" in logged.stderr and logged.returncode == 0
+    assert {language for language, _ in BLOCKS} == {"python", "sh", "text"}
+    shown = [code for language, code in BLOCKS if language == "text"]
+    assert all(textwrap.indent(code, "    ") in (openai.__doc__ or "") for code in shown)
+
+
+def test_every_link_within_the_readme_leads_somewhere() -> None:
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", README, flags=re.M | re.S), re.M)
+    anchors = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        if target.startswith("#"):
+            assert target[1:] in anchors, target
+        elif not target.startswith("https://"):
+            assert (HERE / target).exists(), target
