@@ -1,0 +1,2047 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""A stand-in for the OpenAI API, offline, on loopback, with the standard library: not a model.
+
+    python3 examples/local_server.py --port 8080
+    OPENAI_BASE_URL=http://127.0.0.1:8080/v1 OPENAI_API_KEY=anything python3 your_program.py
+
+    with LocalServer() as server:
+        client = OpenAI(base_url=server.url, api_key="anything")
+
+It is for learning, demonstrations and tests.  It speaks the API's HTTP: paths, parameters,
+objects, streams, pages, errors.  What it says is made by a small grammar from the words you sent,
+with dice seeded by them: the same request gets the same answer, plain or streamed.  Functions are
+called when they are forced, required, or named in the last message, with arguments that fit their
+JSON schema (its `pattern` and `not` excepted); structured outputs are made in the same way.
+Vectors of texts that share words are close, moderation is a list of words, batches run.
+Everything is in memory, uploads in a temporary directory, and gone when the server stops.
+
+Any key will do, except "wrong-key" and what starts with "sk-wrong"; any model, except names that
+start with "no-such".  Paths start at any base that ends in /v1, or as at Azure, with /openai.
+
+TO MAKE A REQUEST FAIL send one of these headers with it:
+
+    x-fault-status: 429         answer with this status and an error object; and, if wanted,
+      x-fault-retry-after: 0.1, x-fault-retry-after-ms: 100, x-fault-should-retry: false
+    x-fault-delay: 0.5          wait so many seconds before the answer
+    x-fault-cut: 100            send 100 bytes of the body, then drop the connection
+    x-fault-cut-events: 3       hang up after 3 events of a stream
+    x-fault-error-event: 1      after 2 events of a stream send an error object, and end it
+    x-fault-garbage: html       answer 200 with an HTML page; json: with half an object;
+                                binary: with bytes that are not HTTP
+    x-fault-hangup: 1           close the connection without an answer
+    x-fault-times: 2            the fault strikes only the first 2 requests that carry the same
+      x-fault-id: anything      x-fault-id: this is how a retry is seen to succeed
+
+The number of the attempt (x-stainless-retry-count) comes back as x-echo-retry-count.
+
+TO ADD AN ENDPOINT write a function, and a Store in LocalServer if it makes a new kind of object:
+
+    @route("POST", "/things/{thing_id}", "name! string, size integer 1..9")
+    def update_thing(request: Request, thing_id: str) -> Result: ...
+
+A Result is a dict (sent as JSON), bytes or a Download (a file), an iterator over what sse() made
+(a stream), or a str (plain text).  Parameters it does not name are refused.
+
+CONTENTS (grep '^## ' for the line numbers)
+
+    1. The pretender: text, tool calls, JSON, vectors and verdicts from a prompt
+    2. Requests, errors, routes and stores
+    3. Chat completions and completions
+    4. Responses
+    5. Embeddings, moderations, models
+    6. Files and batches
+    7. HTTP: reading requests, sending answers, faults
+    8. The server, and the command line
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import functools
+import hashlib
+import http.server
+import io
+import itertools
+import json
+import logging
+import math
+import os
+import random
+import re
+import secrets
+import shutil
+import signal
+import socket
+import socketserver
+import struct
+import tempfile
+import threading
+import time
+from typing import (
+    Any, BinaryIO, Callable, Dict, Generic, Iterable, Iterator, List, Mapping, NamedTuple,
+    Optional, Set, Tuple, TypeVar, Union, cast,
+)
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+JSON = Dict[str, Any]
+
+logger = logging.getLogger("local_server")
+logger.addHandler(logging.NullHandler())  # without one, warnings would go to stderr
+
+
+########################################################################
+## 1. The pretender: text, tool calls, JSON, vectors and verdicts from a prompt
+########################################################################
+
+# {name} stands for one line of that name; {topic} for a word of the prompt.
+GRAMMAR = {
+    "reply": ["{opening} {point} {closing}", "{opening} {point} {point}", "{point} {point}"],
+    "opening": [
+        "You asked about {topic}.", "Let us begin with {topic}.", "In short: {topic} {does}.",
+        "There are {few} ways to look at {topic}.",
+    ],
+    "point": [
+        "{Most} {people} find that {topic} {does}.", "{Most} {people} put {topic} before {topic}.",
+        "When {topic} {does}, {topic} {does} too.", "What {topic} {does} for is {topic}.",
+    ],
+    "closing": ["That is all there is to {topic}.", "The rest is {topic}.", "So {topic} {does}."],
+    "few": ["two", "three", "several", "surprisingly many"],
+    "Most": ["Most", "Some", "A few", "Nearly all"],
+    "people": ["people", "authors", "careful readers", "engineers", "beginners"],
+    "does": ["works", "matters", "comes first", "takes time", "pays off", "stands", "waits"],
+}
+
+
+def tokens(text: str) -> List[str]:
+    """Cut a text into pieces that stand in for tokens: a word, or part of one, with the space
+    before it.  Joined, they are the text again."""
+    return re.findall(r"\s*(?:\w{1,8}|[^\w\s])|\s+", text)
+
+
+def digest(*seeds: object) -> bytes:
+    """The hash of anything, the same in every process and Python (which `hash` is not)."""
+    return hashlib.sha256(ascii(seeds).encode()).digest()
+
+
+def dice(*seeds: object) -> random.Random:
+    """A source of choices that falls the same way for the same seeds."""
+    return random.Random(int.from_bytes(digest(*seeds), "big"))
+
+
+def topics(text: str) -> List[str]:
+    """The words of a text that are worth talking about."""
+    words = re.findall(r"[^\W\d_]\w*", text)
+    return [word for word in words if len(word) > 3] or words or ["this"]
+
+
+def write(rule: str, words: List[str], rng: random.Random) -> str:
+    """Expand a rule of the grammar."""
+    if rule == "topic":
+        return rng.choice(words)
+    return re.sub(r"\{(\w+)\}", lambda m: write(m.group(1), words, rng), rng.choice(GRAMMAR[rule]))
+
+
+FORMATS = {
+    "date-time": "{y}-{m:02}-{d:02}T{h:02}:{m:02}:{d:02}Z", "date": "{y}-{m:02}-{d:02}",
+    "time": "{h:02}:{m:02}:{d:02}Z", "duration": "P{d}DT{h}H", "email": "{word}{d}@example.com",
+    "hostname": "{word}.example.com", "ipv4": "10.{h}.{m}.{d}", "ipv6": "2001:db8::{h}:{d}",
+    "uuid": "{id:08x}-0000-4000-8000-{id:012x}", "uri": "https://example.com/{word}/{d}",
+}
+
+
+class Filler:
+    """Makes a value that fits a JSON schema, its strings from the given words."""
+
+    def __init__(self, root: Any, words: List[str], rng: random.Random) -> None:
+        self.root, self.words, self.rng = root, words, rng
+
+    def fill(self, schema: Any, depth: int = 0) -> Any:
+        if depth > 40:
+            raise APIError(400, "Invalid schema: no finite value fits it.", "schema")
+        if not isinstance(schema, dict):  # `true` and `{}` allow anything
+            schema = {"type": "string"}
+        if "$ref" in schema:
+            return self.fill(self.resolve(schema["$ref"]), depth + 1)
+        if "const" in schema:
+            return schema["const"]
+        if schema.get("enum"):
+            return self.rng.choice(schema["enum"])
+        options = schema.get("anyOf") or schema.get("oneOf")
+        if options:
+            # Deep down, what refers to nothing comes first: a recursive schema must end.
+            flat = [option for option in options if "$ref" not in json.dumps(option)]
+            return self.fill(self.rng.choice(flat if flat and depth > 3 else options), depth + 1)
+        if "allOf" in schema:
+            merged: JSON = {"properties": {}}
+            for part in schema["allOf"]:
+                part = self.resolve(part["$ref"]) if "$ref" in part else part
+                merged["properties"].update(part.get("properties", {}))
+                merged.update({k: v for k, v in part.items() if k != "properties"})
+            return self.fill(merged, depth + 1)
+        kind = schema.get("type") or ("object" if "properties" in schema else "string")
+        if isinstance(kind, list):
+            kind = self.rng.choice([k for k in kind if k != "null"] or ["null"])
+        if kind in ("integer", "number"):
+            return self.number(schema, kind == "integer")
+        if kind == "string":
+            return self.string(schema)
+        if kind == "array":
+            low = int(schema.get("minItems", 1 if depth < 6 else 0))
+            high = int(schema.get("maxItems", low + 2 if depth < 6 else low))
+            count = self.rng.randint(low, max(low, high))
+            return [self.fill(schema.get("items"), depth + 1) for _ in range(count)]
+        if kind == "object":
+            properties = schema.get("properties")
+            if not properties and schema.get("additionalProperties") is not False:
+                names = sorted(set(self.words))[:2]
+                properties = {name: schema.get("additionalProperties") for name in names}
+            return {name: self.fill(s, depth + 1) for name, s in (properties or {}).items()}
+        return self.rng.random() < 0.5 if kind == "boolean" else None
+
+    def resolve(self, ref: Any) -> Any:
+        found = self.root
+        for name in str(ref).split("/")[1:]:
+            name = unquote(name).replace("~1", "/").replace("~0", "~")
+            if not isinstance(found, dict) or name not in found:
+                raise APIError(400, f"Invalid schema: '{ref}' cannot be resolved.", "schema")
+            found = found[name]
+        return found
+
+    def number(self, schema: JSON, whole: bool) -> Union[int, float]:
+        low = schema.get("minimum", schema.get("exclusiveMinimum"))
+        high = schema.get("maximum", schema.get("exclusiveMaximum"))
+        low = low if low is not None else (0 if high is None else high - 100)
+        high = high if high is not None else low + 100
+        step = schema.get("multipleOf") or (1 if whole else 0)
+        if step:
+            first, last = math.ceil(low / step), math.floor(high / step)
+            first += first * step == schema.get("exclusiveMinimum")
+            last -= last * step == schema.get("exclusiveMaximum")
+            return cast(float, self.rng.randint(first, max(first, last)) * step)
+        return cast(float, low + (high - low) * self.rng.randint(1, 99) / 100)
+
+    def string(self, schema: JSON) -> str:
+        pattern = FORMATS.get(str(schema.get("format")))
+        if pattern:
+            d, h, m = self.rng.randint(1, 28), self.rng.randint(0, 23), self.rng.randint(1, 12)
+            word = re.sub("[^a-z0-9]", "", self.rng.choice(self.words).lower()) or "word"
+            id = self.rng.getrandbits(32)
+            return pattern.format(y=2000 + d, m=m, d=d, h=h, word=word, id=id)
+        text = " ".join(self.rng.choice(self.words) for _ in range(self.rng.randint(1, 3)))
+        while len(text) < schema.get("minLength", 0):
+            text += " " + self.rng.choice(self.words)
+        return text[: schema.get("maxLength")]
+
+
+class Tool(NamedTuple):
+    """A function that may be called."""
+
+    name: str
+    parameters: Any
+
+
+class ToolCall(NamedTuple):
+    id: str
+    name: str
+    arguments: str
+
+
+class Reply(NamedTuple):
+    """What the pretender says: a text or tool calls."""
+
+    text: str
+    calls: List[ToolCall]
+    finish_reason: str  # as in a chat completion: stop, length, tool_calls
+
+    def token_count(self) -> int:
+        return len(tokens(self.text)) + sum(len(tokens(call.arguments)) for call in self.calls)
+
+
+class Prompt:
+    """What a chat completion and a response come down to."""
+
+    def __init__(self, model: str, turns: List[Tuple[str, str]]) -> None:
+        self.model, self.turns = model, turns  # the turns are (role, text)
+        self.tools: List[Tool] = []
+        self.tool_choice = "auto"  # or none, required
+        self.parallel = True
+        self.schema: Optional[Any] = None  # that the text is to fit, as JSON
+        self.stop: List[str] = []
+        self.limit: Optional[int] = None  # of tokens
+
+    @property
+    def transcript(self) -> str:
+        return "\n".join(f"{role}: {text}" for role, text in self.turns)
+
+    def token_count(self) -> int:
+        return len(tokens(self.transcript))
+
+    def allow_tools(self, tools: Iterable[Any], tool_choice: Any) -> None:
+        """Take `tools` and `tool_choice` as chat completions and responses have them."""
+        for i, tool in enumerate(tools):
+            if not isinstance(tool, dict) or "type" not in tool:
+                raise APIError(400, f"Invalid type for 'tools[{i}]': expected an object with a "
+                               "type.", f"tools[{i}]", "invalid_type")
+            if tool["type"] == "function":
+                function = tool.get("function", tool)  # nested in chat completions only
+                if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+                    raise APIError(400, f"Missing required parameter: 'tools[{i}].name'.",
+                                   f"tools[{i}].name", "missing_required_parameter")
+                self.tools.append(Tool(function["name"], function.get("parameters")))
+        if isinstance(tool_choice, str):
+            self.tool_choice = tool_choice
+        elif tool_choice and tool_choice.get("type") in ("function", "allowed_tools"):
+            named, self.tool_choice = [tool_choice], "required"
+            if tool_choice["type"] == "allowed_tools":
+                allowed = tool_choice.get("allowed_tools", tool_choice)
+                named, self.tool_choice = allowed.get("tools", []), allowed.get("mode", "auto")
+            names = [choice.get("function", choice).get("name") for choice in named]
+            self.tools = [tool for tool in self.tools if tool.name in names]
+            if not self.tools:
+                raise APIError(400, f"Tool choice {names} not found in 'tools'.", "tool_choice")
+
+    def reply(self, choice: int = 0) -> Reply:
+        """The answer to this prompt; `choice` counts the answers asked for at once."""
+        role, last = self.turns[-1] if self.turns else ("user", "")
+        rng = dice(self.model, self.transcript, choice)
+        words = topics(last)
+        called = []
+        if self.tool_choice == "required":
+            called = self.tools[:1]
+        elif self.tool_choice == "auto" and role != "tool":  # whose result is to be talked about
+            called = [t for t in self.tools if re.search(rf"\b{re.escape(t.name)}\b", last)]
+        if called:
+            calls = []
+            for tool in called if self.parallel else called[:1]:
+                schema = tool.parameters or {"type": "object"}
+                rest = [word for word in words if word != tool.name] or ["this"]
+                value = Filler(schema, rest, rng).fill(schema)
+                id = f"call_{rng.getrandbits(96):024x}"
+                calls.append(ToolCall(id, tool.name, json.dumps(value, ensure_ascii=False)))
+            return Reply("", calls, "tool_calls")
+        if self.schema is not None:
+            value = Filler(self.schema, words, rng).fill(self.schema)
+            text = json.dumps(value, ensure_ascii=False)
+        else:
+            text = write("reply", words, rng)
+        for stop in filter(None, self.stop):
+            text = text.partition(stop)[0]
+        pieces = tokens(text)
+        if self.limit is not None and len(pieces) > self.limit:
+            return Reply("".join(pieces[: self.limit]), [], "length")
+        return Reply(text, [], "stop")
+
+
+def text_of(content: Any) -> str:
+    """The text of a message; other parts leave a mark, as another image is another prompt."""
+    if not isinstance(content, list):
+        return "" if content is None else str(content)
+    texts = []
+    for part in content:
+        text = part.get("text") if isinstance(part, dict) else part
+        texts.append(text if isinstance(text, str) else f"[part {digest(part).hex()[:8]}]")
+    return " ".join(texts)
+
+
+def logprobs_of(text: str, top: int) -> List[JSON]:
+    """Made-up log probabilities, one per token, the chosen one the likeliest."""
+    found = []
+    for token in tokens(text):
+        rng = dice("logprob", token)
+        chosen = round(-rng.random() / 2, 4)
+        rivals = [(token, chosen)] + [
+            (" " + rng.choice(GRAMMAR["does"]).split()[0], round(chosen - i - rng.random(), 4))
+            for i in range(1, top)
+        ]
+        options = [
+            {"token": t, "logprob": p, "bytes": list(t.encode("utf-8", "replace"))}
+            for t, p in rivals
+        ]
+        found.append(dict(options[0], top_logprobs=options[:top]))
+    return found
+
+
+def embed(words: Iterable[str], dimensions: int) -> List[float]:
+    """A bag of words, hashed into a vector of length one."""
+    vector = [0.0] * dimensions
+    for word in words:
+        hashed = int.from_bytes(digest(word)[:8], "big")
+        vector[(hashed >> 1) % dimensions] += 1.0 if hashed & 1 else -1.0
+    length = math.sqrt(sum(x * x for x in vector))
+    return [x / length for x in vector] if length else [1.0] + vector[1:]
+
+
+MODERATED = {
+    "harassment": "idiot|moron|loser", "harassment/threatening": "i will (kill|hurt) you",
+    "hate": "subhuman", "hate/threatening": "exterminate them",
+    "illicit": "shoplift|counterfeit", "illicit/violent": "build a bomb",
+    "self-harm": "suicide|kill myself", "self-harm/instructions": "how to kill myself",
+    "self-harm/intent": "want to (die|kill myself)", "sexual": "porn", "sexual/minors": "underage",
+    "violence": "kill|murder|stab", "violence/graphic": "dismember|gore",
+}
+MODERATED_IN_IMAGES = ("self-harm", "self-harm/instructions", "self-harm/intent", "sexual",
+                       "violence", "violence/graphic")
+
+
+def moderate(text: str, has_image: bool) -> JSON:
+    categories, scores, inputs = {}, {}, {}
+    for category, words in MODERATED.items():
+        flagged = re.search(rf"\b({words})", text, re.IGNORECASE) is not None
+        categories[category] = flagged
+        scores[category] = round((0.9 if flagged else 0) + dice(category, text).random() / 20, 6)
+        inputs[category] = ["text"] if text else []
+        if has_image and category in MODERATED_IN_IMAGES:
+            inputs[category].append("image")
+    return {
+        "flagged": any(categories.values()), "categories": categories, "category_scores": scores,
+        "category_applied_input_types": inputs,
+    }
+
+
+########################################################################
+## 2. Requests, errors, routes and stores
+########################################################################
+
+
+class APIError(Exception):
+    """An answer in the API's form of errors."""
+
+    def __init__(
+        self, status: int, message: str, param: Optional[str] = None, code: Optional[str] = None,
+        type: str = "invalid_request_error", headers: Optional[Dict[str, str]] = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.headers = status, headers or {}
+        self.json = {"error": {"message": message, "type": type, "param": param, "code": code}}
+
+
+class Upload(NamedTuple):
+    """A file that came in a multipart form, now on disk."""
+
+    filename: str
+    path: str
+    size: int
+
+
+class Download(NamedTuple):
+    """A file to send."""
+
+    path: str
+    content_type: str = "application/octet-stream"
+
+
+Result = Union[JSON, bytes, str, Download, Iterator[bytes]]
+
+
+class Request(NamedTuple):
+    """One call of an endpoint, from HTTP or from a batch."""
+
+    server: LocalServer
+    query: JSON
+    body: JSON  # from JSON or a form; its values None if they were null
+
+
+class Parameter(NamedTuple):
+    name: str
+    required: bool
+    kinds: Tuple[str, ...]  # of KINDS
+    low: Optional[float]
+    high: Optional[float]
+
+    def check(self, value: Any) -> None:
+        """Refuse a value of another type or out of range, in the API's words."""
+        types = tuple(t for kind in self.kinds for t in KINDS[kind])
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            got = [kind for kind, types in KINDS.items() if type(value) in types][0]
+            message = f"expected {' or '.join(self.kinds)}, but got {got} instead"
+            raise APIError(400, f"Invalid type for '{self.name}': {message}.", self.name,
+                           "invalid_type")
+        if value in ([], {}) and self.required:
+            raise APIError(400, f"Invalid '{self.name}': it must not be empty.", self.name,
+                           "empty_array")
+        kind = "integer" if self.kinds == ("integer",) else "decimal"
+        size: Any = value
+        if self.low is not None and size < self.low:
+            raise APIError(400, f"Invalid '{self.name}': {kind} below minimum value. Expected a "
+                           f"value >= {self.low:g}, but got {value} instead.", self.name,
+                           f"{kind}_below_min_value")
+        if self.high is not None and size > self.high:
+            raise APIError(400, f"Invalid '{self.name}': {kind} above maximum value. Expected a "
+                           f"value <= {self.high:g}, but got {value} instead.", self.name,
+                           f"{kind}_above_max_value")
+
+
+KINDS: Dict[str, Tuple[type, ...]] = {
+    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,),
+    "array": (list,), "object": (dict,), "file": (Upload,),
+}
+
+
+def parameters(table: str) -> Dict[str, Parameter]:
+    """Read "model! string, n integer 1..128": names, required (!), types (/ is or), ranges."""
+    found = {}
+    for entry in filter(None, (entry.strip() for entry in table.split(","))):
+        match = re.fullmatch(r"(\w+)(!?) ([\w/]+)(?: (\S+)\.\.(\S+))?", entry)
+        assert match, entry
+        name, required, kinds, low, high = match.groups()
+        bounds = [None if bound is None else float(bound) for bound in (low, high)]
+        found[name] = Parameter(name, bool(required), tuple(kinds.split("/")), *bounds)
+    return found
+
+
+class Route(NamedTuple):
+    method: str
+    pattern: str
+    accepts: Optional[Dict[str, Parameter]]  # None: the body does not matter
+    form: bool
+    function: Callable[..., Result]
+
+    def run(self, request: Request, arguments: List[str]) -> Result:
+        """Check the parameters, then answer."""
+        body = request.body
+        if self.accepts is not None:
+            for name in body:
+                if name not in self.accepts:
+                    message = f"Unrecognized request argument supplied: {name}"
+                    raise APIError(400, message, name, "unknown_parameter")
+            for name, parameter in self.accepts.items():
+                if body.get(name) is not None:
+                    parameter.check(body[name])
+                elif parameter.required:
+                    message = f"Missing required parameter: '{name}'."
+                    raise APIError(400, message, name, "missing_required_parameter")
+        model = body.get("model")
+        if isinstance(model, str) and model.startswith("no-such"):
+            message = f"The model `{model}` does not exist or you do not have access to it."
+            raise APIError(404, message, None, "model_not_found")
+        return self.function(request, *arguments)
+
+
+ROUTES: List[Route] = []
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Result])
+
+
+def route(
+    method: str, path: str, accepts: Optional[str] = None, *, form: bool = False
+) -> Callable[[Endpoint], Endpoint]:
+    """Make a function answer to a method and a path; its {parts} are passed by position."""
+
+    def register(function: Endpoint) -> Endpoint:
+        table = None if accepts is None else parameters(accepts)
+        pattern = re.sub(r"\{\w+\}", "([^/]+)", path)
+        ROUTES.append(Route(method, pattern, table, form, function))
+        return function
+
+    return register
+
+
+def find_route(method: str, path: str, shown: str) -> Tuple[Route, List[str]]:
+    """The route and its path parameters; `shown` is the path to name in an error."""
+    allowed = set()
+    for candidate in ROUTES:
+        match = re.fullmatch(candidate.pattern, path)
+        if match and candidate.method == method:
+            return candidate, [unquote(part) for part in match.groups()]
+        if match:
+            allowed.add(candidate.method)
+    if allowed:
+        message = f"Not allowed to {method} on {shown}. (HINT: Perhaps you meant to use a " \
+            "different HTTP method?)"
+        raise APIError(405, message, None, "method_not_supported",
+                       headers={"Allow": ", ".join(sorted(allowed))})
+    raise APIError(404, f"Invalid URL ({method} {shown})")
+
+
+class Record:
+    """A stored object: what the API shows of it, and in subclasses what it does not."""
+
+    def __init__(self, json: JSON) -> None:
+        self.json = json
+
+
+R = TypeVar("R", bound=Record)
+
+
+class Store(Generic[R]):
+    """The objects of one type, oldest first."""
+
+    def __init__(self, missing: str) -> None:
+        self.missing = missing  # the message for an unknown id
+        self.records: Dict[str, R] = {}
+
+    def add(self, record: R) -> R:
+        self.records[record.json["id"]] = record
+        return record
+
+    def get(self, id: str, param: Optional[str] = "id", code: Optional[str] = None) -> R:
+        record = self.records.get(id)
+        if record is None:
+            raise APIError(404, self.missing.format(id), param, code)
+        return record
+
+    def delete(self, id: str, object: str) -> JSON:
+        self.get(id)
+        del self.records[id]
+        return {"id": id, "object": object, "deleted": True}
+
+    def all(self) -> List[JSON]:
+        return [record.json for record in list(self.records.values())]
+
+
+def page(
+    query: JSON, items: List[JSON], order: str = "desc", limit: int = 20, most: int = 100
+) -> JSON:
+    """The page of a list that the query asks for; `items` come oldest first."""
+    order = query.get("order", order)
+    if order not in ("asc", "desc"):
+        raise APIError(400, f"Invalid value: '{order}'. Supported values are: 'asc' and 'desc'.",
+                       "order", "invalid_value")
+    limit = whole_number(query, "limit", limit)
+    Parameter("limit", False, ("integer",), 1, most).check(limit)
+    items = items if order == "asc" else items[::-1]
+    if "after" in query:
+        positions = [i for i, item in enumerate(items) if item["id"] == query["after"]]
+        if not positions:
+            raise APIError(404, f"No object found with id '{query['after']}'.", "after")
+        items = items[positions[0] + 1 :]
+    data = items[:limit]
+    return {
+        "object": "list", "data": data, "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None, "has_more": len(items) > limit,
+    }
+
+
+def whole_number(query: JSON, name: str, default: int) -> int:
+    value = query.get(name, str(default))
+    if not re.fullmatch(r"-?\d{1,18}", str(value)):
+        raise APIError(400, f"Invalid type for '{name}': expected an integer, but got '{value}'.",
+                       name, "invalid_type")
+    return int(value)
+
+
+def nest(pairs: Iterable[Tuple[str, Any]]) -> JSON:
+    """Gather the pairs of a query or a form: a[]=1&a[]=2&b[c]=3 is {"a": [1, 2], "b": {"c": 3}}."""
+    nested: JSON = {}
+    for key, value in pairs:
+        name, bracket, inner = key.partition("[")
+        inner = inner.rstrip("]")
+        try:
+            if not bracket:
+                nested[name] = value
+            elif inner:
+                nested.setdefault(name, {})[inner] = value
+            else:
+                nested.setdefault(name, []).append(value)
+        except (AttributeError, TypeError):
+            raise APIError(400, f"Conflicting values for '{name}'.", name) from None
+    return nested
+
+
+def new_id(prefix: str) -> str:
+    return prefix + secrets.token_hex(12)
+
+
+def now() -> int:
+    return int(time.time())
+
+
+def compact(value: Any) -> bytes:
+    """JSON as UTF-8.  A lone surrogate, which UTF-8 lacks, becomes its escape in JSON."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace")
+
+
+def sse(data: Any, event: str = "") -> bytes:
+    """One server-sent event."""
+    name = b"event: " + event.encode() + b"\n" if event else b""
+    return name + b"data: " + (data if isinstance(data, bytes) else compact(data)) + b"\n\n"
+
+
+DONE = sse(b"[DONE]")  # the end of a stream of chunks
+
+
+########################################################################
+## 3. Chat completions and completions
+########################################################################
+
+SAMPLING = """
+    temperature number 0..2, top_p number 0..1, frequency_penalty number -2..2, seed integer,
+    presence_penalty number -2..2, n integer 1..128, logit_bias object, user string,
+    stop string/array, stream boolean, stream_options object, max_tokens integer 1..1000000,
+"""
+ROLES = ("developer", "system", "user", "assistant", "tool", "function")
+
+
+class StoredChatCompletion(Record):
+    def __init__(self, json: JSON, messages: List[JSON]) -> None:
+        super().__init__(json)
+        self.messages = [dict(m, id=f"{json['id']}-{i}") for i, m in enumerate(messages)]
+
+
+@route("POST", "/chat/completions", SAMPLING + """
+    messages! array, model! string, audio object, function_call string/object, functions array,
+    logprobs boolean, max_completion_tokens integer 1..1000000, metadata object, modalities array,
+    moderation object, parallel_tool_calls boolean, prediction object, prompt_cache_key string,
+    prompt_cache_options object, prompt_cache_retention string, reasoning_effort string,
+    response_format object, safety_identifier string, service_tier string, store boolean,
+    tool_choice string/object, tools array, top_logprobs integer 0..20, verbosity string,
+    web_search_options object
+""")
+def create_chat_completion(request: Request) -> Result:
+    body = request.body
+    prompt = Prompt(body["model"], [])
+    for i, turn in enumerate(body["messages"]):
+        role = turn.get("role") if isinstance(turn, dict) else None
+        if role not in ROLES:
+            raise APIError(400, f"Invalid value: {role!r}. Supported values are: {ROLES}.",
+                           f"messages[{i}].role", "invalid_value")
+        said = text_of(turn.get("content")) or json.dumps(turn.get("tool_calls", ""))
+        prompt.turns.append((role, said))
+    prompt.allow_tools(body.get("tools") or [], body.get("tool_choice"))
+    prompt.parallel = body.get("parallel_tool_calls") is not False
+    prompt.schema = schema_of(body.get("response_format") or {}, "response_format")
+    prompt.stop = stops_of(body)
+    prompt.limit = body.get("max_completion_tokens") or body.get("max_tokens")
+
+    replies = [prompt.reply(i) for i in range(body.get("n") or 1)]
+    completion: JSON = {
+        "id": new_id("chatcmpl-"), "object": "chat.completion", "created": now(),
+        "model": body["model"], "choices": [], "service_tier": "default",
+        "system_fingerprint": "fp_local",
+        "usage": chat_usage(prompt.token_count(), sum(reply.token_count() for reply in replies)),
+    }
+    for i, reply in enumerate(replies):
+        message: JSON = {
+            "role": "assistant", "content": reply.text, "refusal": None, "annotations": [],
+        }
+        if reply.calls:
+            message["content"] = None
+            message["tool_calls"] = [
+                {"id": call.id, "type": "function",
+                 "function": {"name": call.name, "arguments": call.arguments}}
+                for call in reply.calls
+            ]
+        logprobs = None
+        if body.get("logprobs"):
+            top = body.get("top_logprobs") or 0
+            logprobs = {"content": logprobs_of(reply.text, top), "refusal": None}
+        completion["choices"].append({
+            "index": i, "message": message, "logprobs": logprobs,
+            "finish_reason": reply.finish_reason,
+        })
+    if body.get("store"):
+        stored = dict(completion, metadata=body.get("metadata") or {})
+        request.server.chat_completions.add(StoredChatCompletion(stored, body["messages"]))
+    if body.get("stream"):
+        return chat_stream(completion, includes_usage(body))
+    return completion
+
+
+def schema_of(format: JSON, param: str) -> Optional[Any]:
+    """The JSON schema that `response_format` or `text.format` asks for, if it does."""
+    if format.get("type") == "json_object":
+        words = {"type": "array", "items": {"type": "string"}}
+        return {"properties": {"answer": {"type": "string"}, "words": words}}
+    if format.get("type") == "json_schema":
+        schema = format.get("json_schema", format).get("schema")  # nested in chat only
+        if not isinstance(schema, dict):
+            raise APIError(400, f"Missing required parameter: '{param}.schema'.",
+                           f"{param}.schema", "missing_required_parameter")
+        return schema
+    return None
+
+
+def stops_of(body: JSON) -> List[str]:
+    stop = body.get("stop") or []
+    return [stop] if isinstance(stop, str) else [str(s) for s in stop]
+
+
+def includes_usage(body: JSON) -> bool:
+    return bool((body.get("stream_options") or {}).get("include_usage"))
+
+
+def chat_usage(asked: int, answered: int) -> JSON:
+    return {
+        "prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked + answered,
+        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": 0, "audio_tokens": 0, "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+
+
+def chat_stream(completion: JSON, include_usage: bool) -> Iterator[bytes]:
+    """A completion as chunks, those of its choices in turn."""
+    rest = ("id", "created", "model", "service_tier", "system_fingerprint")
+    chunk: JSON = dict({name: completion[name] for name in rest}, object="chat.completion.chunk")
+    if include_usage:
+        chunk["usage"] = None
+    for round in itertools.zip_longest(*map(chat_deltas, completion["choices"])):
+        for choice in filter(None, round):
+            yield sse(dict(chunk, choices=[choice]))
+    if include_usage:
+        yield sse(dict(chunk, choices=[], usage=completion["usage"]))
+    yield DONE
+
+
+def chat_deltas(choice: JSON) -> Iterator[JSON]:
+    """The choices of the chunks that make up one choice of a completion."""
+
+    def delta(finish_reason: Optional[str] = None, logprobs: Any = None, **fields: Any) -> JSON:
+        return {"index": choice["index"], "delta": fields, "logprobs": logprobs,
+                "finish_reason": finish_reason}
+
+    message, logprobs = choice["message"], choice["logprobs"]
+    yield delta(role="assistant", content=None if message["content"] is None else "", refusal=None)
+    for i, token in enumerate(tokens(message["content"] or "")):
+        one = logprobs and {"content": logprobs["content"][i : i + 1], "refusal": None}
+        yield delta(logprobs=one, content=token)
+    for i, call in enumerate(message.get("tool_calls", [])):
+        start = dict(call["function"], arguments="")
+        yield delta(tool_calls=[dict(call, index=i, function=start)])
+        for token in tokens(call["function"]["arguments"]):
+            yield delta(tool_calls=[{"index": i, "function": {"arguments": token}}])
+    yield delta(choice["finish_reason"])
+
+
+@route("GET", "/chat/completions")
+def list_chat_completions(request: Request) -> Result:
+    model, wanted = request.query.get("model"), request.query.get("metadata") or {}
+    found = [
+        item for item in request.server.chat_completions.all()
+        if model in (None, item["model"]) and wanted.items() <= item["metadata"].items()
+    ]
+    return page(request.query, found, "asc")
+
+
+@route("GET", "/chat/completions/{completion_id}")
+def retrieve_chat_completion(request: Request, completion_id: str) -> Result:
+    return request.server.chat_completions.get(completion_id).json
+
+
+@route("POST", "/chat/completions/{completion_id}", "metadata object")
+def update_chat_completion(request: Request, completion_id: str) -> Result:
+    record = request.server.chat_completions.get(completion_id)
+    record.json = dict(record.json, metadata=request.body.get("metadata") or {})
+    return record.json
+
+
+@route("DELETE", "/chat/completions/{completion_id}")
+def delete_chat_completion(request: Request, completion_id: str) -> Result:
+    return request.server.chat_completions.delete(completion_id, "chat.completion.deleted")
+
+
+@route("GET", "/chat/completions/{completion_id}/messages")
+def list_chat_messages(request: Request, completion_id: str) -> Result:
+    return page(request.query, request.server.chat_completions.get(completion_id).messages, "asc")
+
+
+@route("POST", "/completions", SAMPLING + """
+    model! string, prompt! string/array, best_of integer 1..20, echo boolean,
+    logprobs integer 0..5, suffix string
+""")
+def create_completion(request: Request) -> Result:
+    body = request.body
+    choices: List[JSON] = []
+    asked = answered = 0
+    for said in texts_of(body["prompt"], "prompt"):
+        prompt = Prompt(body["model"], [("prompt", said)])
+        prompt.stop, prompt.limit = stops_of(body), body.get("max_tokens") or 16
+        asked += prompt.token_count()
+        for i in range(body.get("n") or 1):
+            reply = prompt.reply(i)
+            answered += reply.token_count()
+            text = (said if body.get("echo") else "") + reply.text
+            choices.append({
+                "index": len(choices), "text": text, "finish_reason": reply.finish_reason,
+                "logprobs": old_logprobs(text, body.get("logprobs")),
+            })
+    completion: JSON = {
+        "id": new_id("cmpl-"), "object": "text_completion", "created": now(),
+        "model": body["model"], "choices": choices, "system_fingerprint": "fp_local",
+        "usage": chat_usage(asked, answered),
+    }
+    return completion_stream(completion, includes_usage(body)) if body.get("stream") else completion
+
+
+def texts_of(input: Any, param: str) -> List[str]:
+    """The texts of a `prompt` or an `input`: strings, or lists of token numbers."""
+    if isinstance(input, str):
+        return [input]
+    if all(isinstance(token, int) for token in input):
+        return [" ".join(f"t{token}" for token in input)]
+    texts = []
+    for text in input:
+        if not isinstance(text, (str, list)):
+            raise APIError(400, f"Invalid type for '{param}': expected strings or arrays of "
+                           "tokens.", param, "invalid_type")
+        texts.append(text if isinstance(text, str) else " ".join(f"t{token}" for token in text))
+    return texts
+
+
+def old_logprobs(text: str, top: Optional[int]) -> Optional[JSON]:
+    """Log probabilities in the form of completions."""
+    if top is None:
+        return None
+    entries = logprobs_of(text, top)
+    names = [entry["token"] for entry in entries]
+    return {
+        "tokens": names, "token_logprobs": [entry["logprob"] for entry in entries],
+        "top_logprobs": [{t["token"]: t["logprob"] for t in e["top_logprobs"]} for e in entries],
+        "text_offset": [len("".join(names[:i])) for i in range(len(names))],
+    }
+
+
+def completion_stream(completion: JSON, include_usage: bool) -> Iterator[bytes]:
+    usage = {"usage": None} if include_usage else {}
+    chunk = dict({k: v for k, v in completion.items() if k != "usage"}, **usage)
+    for choice in completion["choices"]:
+        logprobs = choice["logprobs"]
+        for i, token in enumerate(tokens(choice["text"])):
+            one = logprobs and {name: values[i : i + 1] for name, values in logprobs.items()}
+            part = dict(choice, text=token, logprobs=one, finish_reason=None)
+            yield sse(dict(chunk, choices=[part]))
+        yield sse(dict(chunk, choices=[dict(choice, text="", logprobs=None)]))
+    if include_usage:
+        yield sse(dict(chunk, choices=[], usage=completion["usage"]))
+    yield DONE
+
+
+########################################################################
+## 4. Responses
+########################################################################
+
+BACKGROUND_STEP = 0.1  # seconds that background work rests in each status, to be seen in it
+
+# What a response says of the request, and what it says if the request did not.
+RESPONSE_FIELDS: JSON = {
+    "background": False, "instructions": None, "max_output_tokens": None, "max_tool_calls": None,
+    "metadata": {}, "model": None, "parallel_tool_calls": True, "previous_response_id": None,
+    "prompt_cache_key": None, "prompt_cache_retention": None,
+    "reasoning": {"effort": None, "summary": None}, "safety_identifier": None, "store": True,
+    "temperature": 1.0, "text": {"format": {"type": "text"}}, "tool_choice": "auto", "tools": [],
+    "top_logprobs": 0, "top_p": 1.0, "truncation": "disabled", "user": None,
+}
+INPUT = """
+    input string/array, instructions string, model string, previous_response_id string,
+    reasoning object, text object, tools array, tool_choice string/object, truncation string,
+    parallel_tool_calls boolean, conversation string/object,
+"""
+
+
+class StoredResponse(Record):
+    """A response, and the events of its making, which may be going on."""
+
+    def __init__(self, json: JSON, input_items: List[JSON], context: List[JSON]) -> None:
+        super().__init__(json)
+        self.input_items = input_items
+        self.context = context  # all it was made from, with what came before it
+        self.events: List[JSON] = []  # at the index of their sequence_number
+        self.ended = False
+        self.changed = threading.Condition()
+
+    def play(self, events: Iterator[JSON]) -> Iterator[JSON]:
+        """Let the events happen, one at each step of the caller."""
+        try:
+            for event in events:
+                with self.changed:
+                    if self.json["status"] == "cancelled":
+                        return
+                    self.events.append(event)
+                    self.json = event.get("response", self.json)
+                    self.changed.notify_all()
+                yield event
+        finally:
+            self.cancel()  # if the caller gave up, as when a client left its stream
+
+    def cancel(self) -> None:
+        with self.changed:
+            if self.json["status"] in ("queued", "in_progress"):
+                self.json = dict(self.json, status="cancelled")
+            self.ended = True
+            self.changed.notify_all()
+
+    def follow(self, after: int) -> Iterator[bytes]:
+        """Stream the events later than a sequence number: those that were, then those to come."""
+        position = after + 1
+        while True:
+            with self.changed:
+                while not self.ended and len(self.events) <= position:
+                    self.changed.wait()
+                news = self.events[position:]
+            if not news:
+                return
+            yield from (sse(event, event["type"]) for event in news)
+            position += len(news)
+
+
+def input_items_of(body: JSON) -> List[JSON]:
+    """The `input` of a request as items with ids."""
+    given: Any = body.get("input") or []
+    if isinstance(given, str):
+        given = [{"role": "user", "content": given}]
+    items = []
+    for i, item in enumerate(cast(List[Any], given)):
+        if not isinstance(item, dict) or not ("type" in item or "role" in item):
+            raise APIError(400, f"Invalid type for 'input[{i}]': expected an object with a type.",
+                           f"input[{i}]", "invalid_type")
+        item = dict(item, type=item.get("type", "message"))
+        if item["type"] == "message" and isinstance(item.get("content"), str):
+            part: JSON = {"type": "input_text", "text": item["content"]}
+            if item.get("role") == "assistant":
+                part = dict(part, type="output_text", annotations=[])
+            item["content"] = [part]
+        item.setdefault("id", new_id("msg_" if item["type"] == "message" else "item_"))
+        item.setdefault("status", "completed")
+        items.append(item)
+    return items
+
+
+def response_prompt(server: LocalServer, body: JSON) -> Tuple[Prompt, List[JSON], List[JSON]]:
+    """The prompt of a response, its own input items, and all the items it continues."""
+    items, context = input_items_of(body), []
+    previous_id = body.get("previous_response_id")
+    if previous_id:
+        previous = server.responses.get(
+            previous_id, "previous_response_id", "previous_response_not_found")
+        context = previous.context + previous.json["output"]
+    context = context + items
+    turns = [("system", str(body["instructions"]))] if body.get("instructions") else []
+    for item in context:
+        if item["type"] == "message":
+            turns.append((str(item.get("role")), text_of(item.get("content"))))
+        elif item["type"] == "compaction":
+            turns.append(("compaction", decompact(item)))
+        elif item["type"].endswith("_output"):
+            turns.append(("tool", text_of(item.get("output"))))
+        else:
+            rest = {k: v for k, v in item.items() if k not in ("id", "status")}
+            turns.append((item["type"], json.dumps(rest)))
+    return Prompt(body.get("model") or "gpt-5", turns), items, context
+
+
+@route("POST", "/responses", INPUT + """
+    access_programs object, background boolean, background_options object,
+    context_management array, image object, include array, max_output_tokens integer 1..1000000,
+    max_tool_calls integer 1..1000, metadata object, moderation object, prompt object,
+    prompt_cache_key string, prompt_cache_options object, prompt_cache_retention string,
+    safety_identifier string, service_tier string, store boolean, stream boolean,
+    stream_options object, temperature number 0..2, top_logprobs integer 0..20,
+    top_p number 0..1, user string
+""")
+def create_response(request: Request) -> Result:
+    body, server = request.body, request.server
+    for name, elsewhere in (("model", "prompt"), ("input", "previous_response_id")):
+        if not body.get(name) and not body.get(elsewhere) and not body.get("prompt"):
+            raise APIError(400, f"Missing required parameter: '{name}'.", name,
+                           "missing_required_parameter")
+    prompt, items, context = response_prompt(server, body)
+    prompt.allow_tools(body.get("tools") or [], body.get("tool_choice"))
+    prompt.parallel = body.get("parallel_tool_calls") is not False
+    prompt.schema = schema_of((body.get("text") or {}).get("format") or {}, "text.format")
+    prompt.limit = body.get("max_output_tokens")
+    reply = prompt.reply()
+
+    given = {name: value for name, value in body.items() if value is not None}
+    response: JSON = {
+        name: given.get(name, default) for name, default in RESPONSE_FIELDS.items()
+    }
+    response["tools"] = [
+        dict({"parameters": None, "strict": True}, **tool) if tool.get("type") == "function"
+        else tool for tool in response["tools"]
+    ]
+    cut = reply.finish_reason == "length"
+    asked, answered = prompt.token_count(), reply.token_count()
+    response.update(
+        id=new_id("resp_"), object="response", created_at=now(), completed_at=now(), error=None,
+        model=prompt.model, service_tier="default", status="incomplete" if cut else "completed",
+        incomplete_details={"reason": "max_output_tokens"} if cut else None,
+        usage=response_usage(asked, answered), output=response_output(reply, body),
+    )
+    record = StoredResponse(response, items, context)
+    background = bool(body.get("background"))
+    events = response_events(response, background)
+    if response["store"]:
+        server.responses.add(record)
+    if background:
+        work = record.play(events)
+        next(work)  # created: its status, queued, is what the caller is to see
+        server.in_background(functools.partial(run_in_background, server, work))
+        return record.follow(-1) if body.get("stream") else record.json
+    if body.get("stream"):
+        return (sse(event, event["type"]) for event in record.play(events))
+    for _ in record.play(events):
+        pass  # nobody watches now, but a later GET with stream=true may
+    return record.json
+
+
+def response_usage(asked: int, answered: int) -> JSON:
+    return {
+        "input_tokens": asked,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": answered, "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": asked + answered,
+    }
+
+
+def response_output(reply: Reply, body: JSON) -> List[JSON]:
+    """The output items of a response: a message or function calls."""
+    if reply.calls:
+        return [
+            {"type": "function_call", "id": new_id("fc_"), "call_id": call.id, "name": call.name,
+             "arguments": call.arguments, "status": "completed"}
+            for call in reply.calls
+        ]
+    logprobs = []
+    if "message.output_text.logprobs" in (body.get("include") or []):
+        logprobs = logprobs_of(reply.text, body.get("top_logprobs") or 0)
+    part = {"type": "output_text", "text": reply.text, "annotations": [], "logprobs": logprobs}
+    status = "incomplete" if reply.finish_reason == "length" else "completed"
+    return [{"type": "message", "id": new_id("msg_"), "role": "assistant", "status": status,
+             "content": [part]}]
+
+
+def response_events(response: JSON, queued: bool) -> Iterator[JSON]:
+    """The events of the making of a response, in the official order, from its final state."""
+    numbers = itertools.count()
+
+    def event(type: str, **fields: Any) -> JSON:
+        return dict(fields, type="response." + type, sequence_number=next(numbers))
+
+    begun = dict(response, output=[], usage=None, completed_at=None, incomplete_details=None)
+    first = dict(begun, status="queued" if queued else "in_progress")
+    yield event("created", response=first)
+    if queued:
+        yield event("queued", response=first)
+    yield event("in_progress", response=dict(begun, status="in_progress"))
+    for index, item in enumerate(response["output"]):
+        place: JSON = {"output_index": index, "item_id": item["id"]}
+        if item["type"] == "function_call":
+            empty = dict(item, arguments="", status="in_progress")
+            yield event("output_item.added", output_index=index, item=empty)
+            for token in tokens(item["arguments"]):
+                yield event("function_call_arguments.delta", delta=token, **place)
+            yield event("function_call_arguments.done", arguments=item["arguments"],
+                        name=item["name"], **place)
+        else:
+            part = item["content"][0]
+            empty = dict(item, content=[], status="in_progress")
+            yield event("output_item.added", output_index=index, item=empty)
+            place["content_index"] = 0
+            empty = dict(part, text="", logprobs=[])
+            yield event("content_part.added", part=empty, **place)
+            for i, token in enumerate(tokens(part["text"])):
+                logprobs = part["logprobs"][i : i + 1]
+                yield event("output_text.delta", delta=token, logprobs=logprobs, **place)
+            yield event("output_text.done", text=part["text"], logprobs=part["logprobs"], **place)
+            yield event("content_part.done", part=part, **place)
+        yield event("output_item.done", output_index=index, item=item)
+    yield event(response["status"], response=response)
+
+
+def run_in_background(server: LocalServer, events: Iterator[JSON]) -> None:
+    server.pause(BACKGROUND_STEP)
+    for event in events:
+        rests = event["type"] in ("response.queued", "response.in_progress")
+        server.pause(BACKGROUND_STEP if rests else server.pace)
+        if server.closing.is_set():
+            return
+
+
+@route("GET", "/responses/{response_id}")
+def retrieve_response(request: Request, response_id: str) -> Result:
+    record = request.server.responses.get(response_id)
+    if request.query.get("stream") == "true":
+        return record.follow(whole_number(request.query, "starting_after", -1))
+    return record.json
+
+
+@route("DELETE", "/responses/{response_id}")
+def delete_response(request: Request, response_id: str) -> Result:
+    return request.server.responses.delete(response_id, "response")
+
+
+@route("POST", "/responses/{response_id}/cancel")
+def cancel_response(request: Request, response_id: str) -> Result:
+    record = request.server.responses.get(response_id)
+    if not record.json["background"]:
+        raise APIError(400, "Cannot cancel a synchronous response.", "response_id")
+    record.cancel()
+    if record.json["status"] != "cancelled":
+        raise APIError(400, f"Cannot cancel a {record.json['status']} response.", "response_id")
+    return record.json
+
+
+@route("GET", "/responses/{response_id}/input_items")
+def list_input_items(request: Request, response_id: str) -> Result:
+    return page(request.query, request.server.responses.get(response_id).input_items)
+
+
+@route("POST", "/responses/input_tokens", INPUT + "personality string")
+def count_input_tokens(request: Request) -> Result:
+    prompt, _, _ = response_prompt(request.server, request.body)
+    return {"object": "response.input_tokens", "input_tokens": prompt.token_count()}
+
+
+@route("POST", "/responses/compact", """
+    model! string, input string/array, instructions string, previous_response_id string,
+    image object, prompt_cache_key string, prompt_cache_options object,
+    prompt_cache_retention string, service_tier string
+""")
+def compact_response(request: Request) -> Result:
+    prompt, _, _ = response_prompt(request.server, request.body)
+    sealed = base64.b64encode(prompt.transcript.encode("utf-8", "replace")).decode()
+    item = {"type": "compaction", "id": new_id("cmp_"), "encrypted_content": sealed}
+    return {
+        "id": new_id("resp_"), "object": "response.compaction", "created_at": now(),
+        "output": [item], "usage": response_usage(prompt.token_count(), len(tokens(sealed))),
+    }
+
+
+def decompact(item: JSON) -> str:
+    """What compact_response() sealed.  (Here the seal is base64 and keeps nothing secret.)"""
+    try:
+        return base64.b64decode(str(item.get("encrypted_content")), validate=True).decode("utf-8")
+    except ValueError:
+        raise APIError(400, "The encrypted content could not be verified.", "input",
+                       "invalid_encrypted_content") from None
+
+
+########################################################################
+## 5. Embeddings, moderations, models
+########################################################################
+
+
+@route("POST", "/embeddings", """
+    input! string/array, model! string, dimensions integer 1..3072, encoding_format string,
+    user string
+""")
+def create_embedding(request: Request) -> Result:
+    body = request.body
+    encoding = body.get("encoding_format") or "float"
+    if encoding not in ("float", "base64"):
+        raise APIError(400, f"Invalid value: '{encoding}'. Supported values are: 'float' and "
+                       "'base64'.", "encoding_format", "invalid_value")
+    texts = texts_of(body["input"], "input")
+    if not all(texts):
+        raise APIError(400, "Invalid 'input': input cannot be an empty string.", "input")
+    size = body.get("dimensions") or (3072 if "3-large" in body["model"] else 1536)
+    data = []
+    for index, text in enumerate(texts):
+        vector: Any = embed(re.findall(r"\w+", text.lower()), size)
+        if encoding == "base64":
+            vector = base64.b64encode(struct.pack(f"<{size}f", *vector)).decode()
+        data.append({"object": "embedding", "index": index, "embedding": vector})
+    count = sum(len(tokens(text)) for text in texts)
+    return {"object": "list", "data": data, "model": body["model"],
+            "usage": {"prompt_tokens": count, "total_tokens": count}}
+
+
+@route("POST", "/moderations", "input! string/array, model string")
+def create_moderation(request: Request) -> Result:
+    given = request.body["input"]
+    if isinstance(given, list) and all(isinstance(part, dict) for part in given):
+        text = " ".join(str(part["text"]) for part in given if part.get("type") == "text")
+        images = any(part.get("type") == "image_url" for part in given)
+        results = [moderate(text, images)]  # parts are of one whole; texts are judged singly
+    else:
+        results = [moderate(text, False) for text in texts_of(given, "input")]
+    model = request.body.get("model") or "omni-moderation-latest"
+    return {"id": new_id("modr-"), "model": model, "results": results}
+
+
+# Any name is taken as a model; these are listed.  The last may be deleted.
+MODELS = (
+    "gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-5", "gpt-5-mini", "gpt-3.5-turbo-instruct",
+    "text-embedding-3-small", "text-embedding-3-large", "omni-moderation-latest",
+    "ft:gpt-4o-mini:local::demo",
+)
+
+
+@route("GET", "/models")
+def list_models(request: Request) -> Result:
+    return {"object": "list", "data": request.server.models.all()}
+
+
+@route("GET", "/models/{model}")
+def retrieve_model(request: Request, model: str) -> Result:
+    return request.server.models.get(model, "model", "model_not_found").json
+
+
+@route("DELETE", "/models/{model}")
+def delete_model(request: Request, model: str) -> Result:
+    found = request.server.models.get(model, "model", "model_not_found")
+    if found.json["owned_by"] != "local":
+        raise APIError(403, f"You have insufficient permissions to delete the model '{model}'.")
+    return request.server.models.delete(model, "model")
+
+
+########################################################################
+## 6. Files and batches
+########################################################################
+
+PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
+
+
+class StoredFile(Record):
+    def __init__(self, json: JSON, path: str) -> None:
+        super().__init__(json)
+        self.path = path
+
+
+def add_file(server: LocalServer, filename: str, path: str, purpose: str) -> StoredFile:
+    return server.files.add(StoredFile({
+        "id": new_id("file-"), "object": "file", "bytes": os.path.getsize(path),
+        "created_at": now(), "expires_at": None, "filename": filename, "purpose": purpose,
+        "status": "processed", "status_details": None,
+    }, path))
+
+
+@route("POST", "/files", "file! file, purpose! string, expires_after object", form=True)
+def create_file(request: Request) -> Result:
+    upload, purpose = request.body["file"], request.body["purpose"]
+    if purpose not in PURPOSES:
+        raise APIError(400, f"'{purpose}' is not one of {list(PURPOSES)} - 'purpose'", "purpose")
+    stored = add_file(request.server, upload.filename, upload.path, purpose)
+    if request.body.get("expires_after"):
+        seconds = whole_number(request.body["expires_after"], "seconds", 0)
+        Parameter("expires_after.seconds", True, ("integer",), 3600, 2592000).check(seconds)
+        stored.json["expires_at"] = stored.json["created_at"] + seconds
+    return stored.json
+
+
+@route("GET", "/files")
+def list_files(request: Request) -> Result:
+    purpose = request.query.get("purpose")
+    found = [f for f in request.server.files.all() if purpose in (None, f["purpose"])]
+    return page(request.query, found, limit=10000, most=10000)
+
+
+@route("GET", "/files/{file_id}")
+def retrieve_file(request: Request, file_id: str) -> Result:
+    return request.server.files.get(file_id).json
+
+
+@route("DELETE", "/files/{file_id}")
+def delete_file(request: Request, file_id: str) -> Result:
+    path = request.server.files.get(file_id).path
+    answer = request.server.files.delete(file_id, "file")
+    os.unlink(path)
+    return answer
+
+
+@route("GET", "/files/{file_id}/content")
+def retrieve_file_content(request: Request, file_id: str) -> Result:
+    return Download(request.server.files.get(file_id).path)
+
+
+BATCHED = ("/v1/responses", "/v1/chat/completions", "/v1/embeddings", "/v1/completions",
+           "/v1/moderations")
+# A batch counts tokens under the names of responses.
+USAGE_NAMES = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
+
+
+class BatchCancelled(Exception):
+    """The batch was cancelled, or the server closed."""
+
+
+class StoredBatch(Record):
+    """A batch, which runs in a thread of its own."""
+
+    def __init__(self, json: JSON, server: LocalServer, path: str) -> None:
+        super().__init__(json)
+        self.server, self.path = server, path
+        self.lock = threading.Lock()  # between the runner and cancel()
+
+    def update(self, **fields: Any) -> None:
+        """Change what the API shows, unless there is a cancellation to be heeded."""
+        with self.lock:
+            if self.server.closing.is_set() or self.json["status"] == "cancelling":
+                raise BatchCancelled
+            self.json = dict(self.json, **fields)
+
+    def cancel(self) -> None:
+        with self.lock:
+            if self.json["status"] not in ("validating", "in_progress", "finalizing"):
+                message = f"Cannot cancel a batch with status '{self.json['status']}'."
+                raise APIError(400, message, "batch_id")
+            self.json = dict(self.json, status="cancelling", cancelling_at=now())
+
+    def run(self) -> None:
+        try:
+            self.work()
+        except BatchCancelled:
+            with self.lock:
+                self.json = dict(self.json, status="cancelled", cancelled_at=now())
+
+    def work(self) -> None:
+        self.server.pause(BACKGROUND_STEP)
+        with open(self.path, "rb") as file:
+            errors = list(itertools.islice(self.errors(file), 100))
+        if errors:
+            self.update(status="failed", failed_at=now(),
+                        errors={"object": "list", "data": errors})
+            return
+        self.update(status="in_progress", in_progress_at=now())
+        self.server.pause(BACKGROUND_STEP)
+        output, failures = self.server.new_path(), self.server.new_path()
+        try:
+            with open(self.path, "rb") as lines, open(output, "wb") as done, \
+                    open(failures, "wb") as failed:
+                for line in filter(bytes.strip, lines):
+                    self.perform(json.loads(line), done, failed)
+        finally:  # a cancelled batch keeps what is done
+            for field, path in (("output_file_id", output), ("error_file_id", failures)):
+                if os.path.getsize(path):
+                    name = f"{self.json['id']}_{field[:-8]}.jsonl"
+                    stored = add_file(self.server, name, path, "batch_output")
+                    with self.lock:
+                        self.json = dict(self.json, **{field: stored.json["id"]})
+        self.update(status="finalizing", finalizing_at=now())
+        self.server.pause(BACKGROUND_STEP)
+        self.update(status="completed", completed_at=now())
+
+    def errors(self, file: Iterable[bytes]) -> Iterator[JSON]:
+        """What is wrong with the lines of the input; it counts the good ones on the way."""
+
+        def error(code: str, message: str, param: Optional[str] = None) -> JSON:
+            return {"code": code, "message": message, "param": param, "line": number}
+
+        seen: Set[str] = set()
+        number = 0
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                call = json.loads(line)
+            except (ValueError, RecursionError):
+                yield error("invalid_json_line", "This line is not parseable as valid JSON.")
+                continue
+            if not isinstance(call, dict) or not isinstance(call.get("body"), dict):
+                yield error("invalid_request", "This line is not an object with a body.", "body")
+                continue
+            custom_id = call.get("custom_id")
+            if not isinstance(custom_id, str):
+                yield error("missing_required_parameter", "custom_id is missing.", "custom_id")
+            elif custom_id in seen:
+                yield error("duplicate_custom_id", "The custom_id is not unique.", "custom_id")
+            if call.get("method") != "POST":
+                yield error("invalid_method", "The method is not POST.", "method")
+            if call.get("url") != self.json["endpoint"]:
+                yield error("mismatched_url", "The URL is not the batch's endpoint.", "url")
+            seen.add(str(custom_id))
+        if not seen:
+            yield error("empty_file", "The input file has no requests.")
+        self.json["request_counts"]["total"] = len(seen)
+
+    def perform(self, call: JSON, done: BinaryIO, failed: BinaryIO) -> None:
+        """Run one line and write what came of it."""
+        status, answer = self.server.call(call["url"], call["body"])
+        ok = status == 200
+        (done if ok else failed).write(compact({
+            "id": new_id("batch_req_"), "custom_id": call["custom_id"], "error": None,
+            "response": {"status_code": status, "request_id": new_id("req_"), "body": answer},
+        }) + b"\n")
+        counts, usage = dict(self.json["request_counts"]), dict(self.json["usage"])
+        counts["completed" if ok else "failed"] += 1
+        for name, count in answer.get("usage", {}).items():
+            if isinstance(count, int):
+                usage[USAGE_NAMES.get(name, name)] += count
+        self.update(request_counts=counts, usage=usage)
+
+
+@route("POST", "/batches", """
+    completion_window! string, endpoint! string, input_file_id! string, metadata object,
+    output_expires_after object
+""")
+def create_batch(request: Request) -> Result:
+    body, server = request.body, request.server
+    for name, choices in (("endpoint", BATCHED), ("completion_window", ("24h",))):
+        if body[name] not in choices:
+            raise APIError(400, f"Invalid value: '{body[name]}'. Supported values are: {choices}.",
+                           name, "invalid_value")
+    file = server.files.get(body["input_file_id"], "input_file_id")
+    if file.json["purpose"] != "batch":
+        raise APIError(400, "The purpose of the input file must be 'batch'.", "input_file_id")
+    stamps = ("in_progress", "finalizing", "completed", "failed", "expired", "cancelling",
+              "cancelled")
+    batch: JSON = {
+        "id": new_id("batch_"), "object": "batch", "endpoint": body["endpoint"], "errors": None,
+        "input_file_id": body["input_file_id"], "completion_window": body["completion_window"],
+        "status": "validating", "output_file_id": None, "error_file_id": None,
+        "created_at": now(), "expires_at": now() + 86400,
+        "request_counts": {"total": 0, "completed": 0, "failed": 0},
+        "usage": response_usage(0, 0), "metadata": body.get("metadata"),
+    }
+    batch.update({stamp + "_at": None for stamp in stamps})
+    record = server.batches.add(StoredBatch(batch, server, file.path))
+    server.in_background(record.run)
+    return batch
+
+
+@route("GET", "/batches")
+def list_batches(request: Request) -> Result:
+    return page(request.query, request.server.batches.all())
+
+
+@route("GET", "/batches/{batch_id}")
+def retrieve_batch(request: Request, batch_id: str) -> Result:
+    return request.server.batches.get(batch_id).json
+
+
+@route("POST", "/batches/{batch_id}/cancel")
+def cancel_batch(request: Request, batch_id: str) -> Result:
+    record = request.server.batches.get(batch_id)
+    record.cancel()
+    return record.json
+
+
+########################################################################
+## 7. HTTP: reading requests, sending answers, faults
+########################################################################
+
+BLOCK = 1 << 16
+
+
+class Body:
+    """The body of one HTTP request, read on demand, by its length or in chunks."""
+
+    def __init__(self, file: BinaryIO, headers: Mapping[str, str], limit: int) -> None:
+        self.file, self.limit, self.seen = file, limit, 0
+        self.chunked = "chunked" in headers.get("transfer-encoding", "").lower()
+        length = headers.get("content-length", "0")
+        if not self.chunked and not re.fullmatch(r"\d{1,18}", length):
+            raise APIError(400, f"Invalid Content-Length: {length}")
+        self.left = 0 if self.chunked else int(length)  # of the body, or of the chunk
+        self.check(self.left)
+
+    def check(self, more: int) -> None:
+        if self.seen + more > self.limit:
+            raise APIError(413, f"The request is larger than {self.limit} bytes.")
+
+    def read(self, size: int = BLOCK) -> bytes:
+        """Some more of the body, at most `size` bytes; empty at its end."""
+        if not self.left and self.chunked:
+            line = self.file.readline(1000).split(b";")[0].strip()
+            if not re.fullmatch(b"[0-9A-Fa-f]{1,15}", line):
+                raise ConnectionError("the chunked body is broken")
+            self.left = int(line, 16)
+            self.check(self.left)
+            if not self.left:
+                self.chunked = False
+                while self.file.readline(1000).strip():
+                    pass  # trailers mean nothing here
+        if not self.left:
+            return b""
+        data = self.file.read(min(size, self.left))
+        if not data:
+            raise ConnectionError("the client hung up in the body of its request")
+        self.left -= len(data)
+        self.seen += len(data)
+        if self.chunked and not self.left:
+            self.file.readline(3)  # the line end after a chunk
+        return data
+
+
+class FormReader:
+    """Reads a multipart form.  Files go straight to disk, in constant memory."""
+
+    FIELD_LIMIT = 1 << 20
+
+    def __init__(self, body: Body, content_type: str, new_path: Callable[[], str]) -> None:
+        match = re.search(r'boundary="?([^";]{1,70})', content_type)
+        if not match:
+            raise APIError(400, "The multipart form has no boundary.")
+        self.body, self.new_path = body, new_path
+        self.delimiter = b"\r\n--" + match.group(1).encode("latin-1")
+        self.buffer = b"\r\n"  # so that the first delimiter looks like the others
+        self.end = b"\r\n"  # which may be missing after the last one
+
+    def copy_until(self, delimiter: bytes, sink: BinaryIO, limit: Optional[int] = None) -> None:
+        """Copy what comes before the delimiter, and skip that."""
+        size = 0
+        while True:
+            at = self.buffer.find(delimiter)
+            # What might be the beginning of the delimiter waits for the next block.
+            ready = at if at >= 0 else max(0, len(self.buffer) - len(delimiter) + 1)
+            size += sink.write(self.buffer[:ready])
+            if limit is not None and size > limit:
+                raise APIError(413, f"A field of the form is larger than {limit} bytes.")
+            if at >= 0:
+                self.buffer = self.buffer[at + len(delimiter) :]
+                return
+            more = self.body.read()
+            if not more:
+                more, self.end = self.end, b""
+            if not more:
+                raise APIError(400, "The multipart form ends before its end.")
+            self.buffer = self.buffer[ready:] + more
+
+    def text_until(self, delimiter: bytes) -> str:
+        sink = io.BytesIO()
+        self.copy_until(delimiter, sink, self.FIELD_LIMIT)
+        return sink.getvalue().decode("utf-8", "replace")
+
+    def read(self) -> JSON:
+        pairs: List[Tuple[str, Union[str, Upload]]] = []
+        self.copy_until(self.delimiter, io.BytesIO(), self.FIELD_LIMIT)
+        while True:
+            if self.text_until(b"\r\n").startswith("--"):
+                return nest(pairs)
+            self.buffer = b"\r\n" + self.buffer  # a part may have no headers at all
+            head = self.text_until(b"\r\n\r\n")
+            name = re.search(r'[; ]name="((?:[^"\\]|\\.)*)"', head)
+            filename = re.search(r'filename="((?:[^"\\]|\\.)*)"', head)
+            if not name:
+                raise APIError(400, "A part of the multipart form has no name.")
+            if filename:
+                path = self.new_path()
+                with open(path, "wb") as file:
+                    self.copy_until(self.delimiter, file)
+                shown = re.sub(r"\\(.)", r"\1", filename.group(1)).replace("%22", '"')
+                pairs.append((name.group(1), Upload(shown, path, os.path.getsize(path))))
+            else:
+                pairs.append((name.group(1), self.text_until(self.delimiter)))
+
+
+class HangUp(Exception):
+    """The connection is to be dropped here."""
+
+
+class Faults:
+    """What is to go wrong with one request, by its x-fault-... headers."""
+
+    def __init__(self, headers: Mapping[str, str], strikes: bool) -> None:
+        self.headers = headers if strikes else {}
+        self.numbers: Dict[str, float] = {}
+
+    def get(self, name: str) -> Optional[str]:
+        return self.headers.get("x-fault-" + name)
+
+    def check(self) -> None:
+        """Read the numbers among the headers, and refuse what is none."""
+        for name in ("delay", "status", "cut", "cut-events"):
+            value = self.get(name)
+            if value is None:
+                continue
+            if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
+                raise APIError(400, f"x-fault-{name} is not a number: {value}")
+            self.numbers[name] = float(value)
+
+    def instead(self) -> Optional[Tuple[str, bytes]]:
+        """The (content type, body) of a garbled answer."""
+        if self.get("garbage") == "html":
+            return "text/html; charset=utf-8", b"<!DOCTYPE html><title>Bad gateway</title>\n"
+        if self.get("garbage") == "json":
+            return "application/json", b'{"id": "garbled", "object": '
+        return None
+
+    def check_status(self) -> None:
+        """Raise the error that was asked for."""
+        status = self.numbers.get("status")
+        if status is None:
+            return
+        headers = {name: self.get(name) for name in ("retry-after", "retry-after-ms")}
+        headers["x-should-retry"] = self.get("should-retry")
+        kind = "server_error" if status >= 500 else "invalid_request_error"
+        code = None
+        if status == 429:
+            kind, code = "requests", "rate_limit_exceeded"
+        raise APIError(
+            int(status), f"This status, {status:g}, was asked for by x-fault-status.", None, code,
+            kind, {name: value for name, value in headers.items() if value is not None})
+
+    def events(self, events: Iterator[bytes]) -> Iterator[bytes]:
+        """A stream with what is to go wrong in it."""
+        most = self.numbers.get("cut-events")
+        for count, event in enumerate(events):
+            if count == most:
+                raise HangUp
+            if count == 2 and self.get("error-event"):
+                error = {"message": "This error was asked for by x-fault-error-event.",
+                         "type": "server_error", "param": None, "code": "server_error"}
+                yield sse({"error": error})
+                return
+            yield event
+
+    def cut(self, body: Iterable[bytes]) -> Iterator[bytes]:
+        """The first bytes of a body, if it is to be cut."""
+        left = self.numbers.get("cut")
+        for piece in body:
+            if left is not None and len(piece) >= left:
+                yield piece[: int(left)]
+                raise HangUp
+            yield piece
+            left = None if left is None else left - len(piece)
+
+
+def locate(url: str) -> Tuple[str, str, JSON]:
+    """The (path of the endpoint, Azure deployment, query) that a URL means."""
+    parts = urlsplit(url)
+    query = nest(parse_qsl(parts.query, keep_blank_values=True))
+    at_base = re.match(r"(?:/[^?]*?)?/v1(/.*)", parts.path)
+    if at_base:
+        return at_base.group(1), "", query
+    at_azure = re.match(r"/openai(?:/deployments/([^/]+))?(/.*)", parts.path)
+    if at_azure and query.pop("api-version", None):
+        return at_azure.group(2), unquote(at_azure.group(1) or ""), query
+    if at_azure:
+        raise APIError(404, "Resource not found", "api-version", "404")
+    return "", "", query
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves one connection, request after request."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    command = path = ""
+    fields: Mapping[str, str] = {}  # the headers, their names in lower case
+
+    @property
+    def local(self) -> LocalServer:
+        return cast(Listener, self.server).local
+
+    def version_string(self) -> str:
+        return "local_server"
+
+    def setup(self) -> None:
+        super().setup()
+        self.local.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.local.connections.discard(self.connection)
+        super().finish()
+
+    def handle(self) -> None:
+        # A client may leave at any time: that ends its connection, and is no failure.
+        with contextlib.suppress(ConnectionError):
+            super().handle()
+
+    def serve_request(self) -> None:
+        self.started = time.perf_counter()
+        self.fields = {name.lower(): value for name, value in self.headers.items()}
+        faults = Faults(self.fields, self.local.fault_strikes(self.fields))
+        self.body: Optional[Body] = None
+        status, headers, result = self.local.answer(lambda: self.call(faults))
+        try:
+            if faults.get("hangup"):
+                raise HangUp
+            if faults.get("garbage") == "binary":
+                self.wfile.write(bytes(range(256)))
+                raise HangUp
+            if status == 413 or self.body is None:
+                self.close_connection = True  # there may be more of the body than is worth reading
+            else:
+                while self.body.read():
+                    pass
+            self.respond(status, headers, result, faults)
+        except HangUp:
+            self.close_connection = True
+        if status == 413:
+            self.linger()
+
+    do_GET = do_POST = do_DELETE = do_PUT = do_PATCH = do_HEAD = do_OPTIONS = serve_request
+
+    def call(self, faults: Faults) -> Result:
+        """Read the request, and have it answered."""
+        faults.check()
+        self.local.pause(faults.numbers.get("delay", 0))
+        self.body = body = Body(cast(BinaryIO, self.rfile), self.fields, self.local.max_body)
+        faults.check_status()
+        if self.path == "/" and self.command == "GET":
+            return "A local stand-in for the OpenAI API: see its docstring.  Base URL: /v1\n"
+        self.check_key()
+        path, deployment, query = locate(self.path)
+        route, arguments = find_route(self.command, path, urlsplit(self.path).path)
+        given = self.read_form(body) if route.form else self.read_json(body)
+        if deployment:
+            given["model"] = deployment
+        return route.run(Request(self.local, query, given), arguments)
+
+    def check_key(self) -> None:
+        scheme, _, key = self.fields.get("authorization", "").partition(" ")
+        key = key.strip() if scheme.lower() == "bearer" else ""
+        key = key or self.fields.get("api-key", "")
+        if not key:
+            raise APIError(401, "You didn't provide an API key. You need to provide your API key "
+                           "in an Authorization header using Bearer auth (i.e. Authorization: "
+                           "Bearer YOUR_KEY).")
+        if key == "wrong-key" or key.startswith("sk-wrong"):
+            masked = key[:3] + "*" * (len(key) - 5) + key[-2:]
+            raise APIError(401, f"Incorrect API key provided: {masked}.", None, "invalid_api_key")
+
+    def read_form(self, body: Body) -> JSON:
+        content_type = self.fields.get("content-type", "")
+        if not content_type.lower().startswith("multipart/form-data"):
+            raise APIError(415, f"Invalid Content-Type header ({content_type}), expected "
+                           "multipart/form-data.", None, "unsupported_content_type")
+        return FormReader(body, content_type, self.local.new_path).read()
+
+    def read_json(self, body: Body) -> JSON:
+        body.limit = min(body.limit, self.local.max_json)
+        body.check(body.left)
+        data = b"".join(iter(body.read, b""))
+        if not data:
+            return {}
+        content_type = self.fields.get("content-type", "")
+        if content_type.partition(";")[0].strip().lower() != "application/json":
+            raise APIError(415, f"Invalid Content-Type header ({content_type}), expected "
+                           "application/json.", None, "unsupported_content_type")
+        try:
+            value = json.loads(data.decode("utf-8"), parse_constant=refuse_constant)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise APIError(400, "We could not parse the JSON body of your request: the API "
+                           "expects a JSON object.")
+        return value
+
+    def respond(
+        self, status: int, headers: Mapping[str, str], result: Result, faults: Faults
+    ) -> None:
+        length: Optional[int] = None
+        pieces: Iterable[bytes]
+        garbled = faults.instead()
+        if garbled:
+            status, content_type, pieces = 200, garbled[0], [garbled[1]]
+        elif isinstance(result, Download):
+            content_type, pieces = result.content_type, blocks_of(result.path)
+            length = os.path.getsize(result.path)
+        elif isinstance(result, dict):
+            content_type, pieces = "application/json", [compact(result)]
+        elif isinstance(result, str):
+            content_type, pieces = "text/plain; charset=utf-8", [result.encode()]
+        elif isinstance(result, bytes):
+            content_type, pieces = "application/octet-stream", [result]
+        else:
+            content_type = "text/event-stream; charset=utf-8"
+            pieces = faults.events(self.paced(result))
+        if isinstance(pieces, list):
+            length = sum(map(len, pieces))
+
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        if length is None:
+            self.send_header("Transfer-Encoding", "chunked")
+        else:
+            self.send_header("Content-Length", str(length))
+        self.send_header("x-request-id", new_id("req_"))
+        elapsed = time.perf_counter() - self.started
+        self.send_header("openai-processing-ms", str(round(elapsed * 1000)))
+        self.send_header("openai-version", "2020-10-01")
+        if "x-stainless-retry-count" in self.fields:
+            self.send_header("x-echo-retry-count", self.fields["x-stainless-retry-count"])
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        logger.info("%s %s %d %.0f ms", self.command, self.path, status, elapsed * 1000)
+        if self.command == "HEAD":
+            return
+        for piece in filter(None, faults.cut(pieces)):
+            chunk = b"%x\r\n%s\r\n" % (len(piece), piece)
+            self.wfile.write(chunk if length is None else piece)
+        if length is None:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def paced(self, events: Iterator[bytes]) -> Iterator[bytes]:
+        for count, event in enumerate(events):
+            if count:
+                self.local.pause(self.local.pace)
+            yield event
+
+    def linger(self) -> None:
+        """Let a client that is still sending read the answer: a close now would reset it."""
+        self.connection.settimeout(1.0)
+        deadline = time.monotonic() + 5
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            while self.connection.recv(BLOCK) and time.monotonic() < deadline:
+                pass
+
+    def send_error(
+        self, code: int, message: Optional[str] = None, explain: Optional[str] = None
+    ) -> None:
+        """Answer what http.server itself refuses: what is not HTTP, and unknown methods."""
+        self.started = time.perf_counter()
+        self.close_connection = True
+        error = APIError(405 if code == 501 else code, message or str(code))
+        self.respond(error.status, {}, error.json, Faults({}, False))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: respond() logs."""
+
+
+def refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def blocks_of(path: str) -> Iterator[bytes]:
+    with open(path, "rb") as file:
+        yield from iter(functools.partial(file.read, BLOCK), b"")
+
+
+########################################################################
+## 8. The server, and the command line
+########################################################################
+
+
+class Listener(http.server.ThreadingHTTPServer):
+    """Accepts connections, one thread each."""
+
+    request_queue_size = 512  # connections that wait to be accepted
+
+    def __init__(self, address: Tuple[str, int], local: LocalServer) -> None:
+        self.local = local
+        super().__init__(address, Handler)
+
+    def server_bind(self) -> None:
+        socketserver.TCPServer.server_bind(self)  # HTTPServer's asks the DNS for a name
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        return not self.local.closing.is_set()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        logger.exception("a bug in the local server")  # the default prints it
+
+    def serve(self) -> None:
+        while not self.local.closing.is_set():
+            self.handle_request()  # waits for a connection; close() makes one
+
+
+class LocalServer:
+    """The server and all that it remembers.  A context manager; see the module's docstring.
+
+    `pace` is the time between the events of a stream, in seconds.
+    """
+
+    max_body = (512 << 20) + (1 << 20)  # a file of 512 MB in its form
+    max_json = 64 << 20
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, *, pace: float = 0.0) -> None:
+        self.host, self.port, self.pace = host, port, pace  # start() finds a port in place of 0
+        self.chat_completions = Store[StoredChatCompletion]("No chat completion found with id {}.")
+        self.responses = Store[StoredResponse]("Response with id '{}' not found.")
+        self.models = Store[Record]("The model '{}' does not exist")
+        self.files = Store[StoredFile]("No such File object: {}")
+        self.batches = Store[StoredBatch]("No batch found with id '{}'.")
+        for name in MODELS:
+            owner = "local" if name.startswith("ft:") else "openai"
+            self.models.add(Record(
+                {"id": name, "object": "model", "created": 1715367049, "owned_by": owner}))
+        self.closing = threading.Event()
+        self.connections: Set[socket.socket] = set()
+        self.threads: List[threading.Thread] = []
+        self.fault_counts: Dict[str, int] = {}
+        self.lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}/v1"
+
+    def start(self) -> LocalServer:
+        self.listener = Listener((self.host, self.port), self)
+        self.directory = tempfile.mkdtemp(prefix="local_server_")
+        self.port = self.listener.server_address[1]
+        self.acceptor = threading.Thread(target=self.listener.serve, daemon=True)
+        self.acceptor.start()
+        return self
+
+    def close(self) -> None:
+        """Stop listening, hang up on everybody, end what runs in the background."""
+        if self.closing.is_set():
+            return
+        self.closing.set()
+        with contextlib.suppress(OSError):  # it may have stopped by itself at this very moment
+            socket.create_connection((self.host, self.port), timeout=1).close()
+        self.acceptor.join()
+        self.listener.server_close()
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):  # the client may have left
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in self.threads:
+            thread.join()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self) -> LocalServer:
+        return self.start()
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, but not beyond close()."""
+        if seconds > 0:
+            self.closing.wait(seconds)
+
+    def in_background(self, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, daemon=True)
+        self.threads = [t for t in self.threads if t.is_alive()] + [thread]
+        thread.start()
+
+    def new_path(self) -> str:
+        return os.path.join(self.directory, secrets.token_hex(12))
+
+    def fault_strikes(self, headers: Mapping[str, str]) -> bool:
+        """Whether the faults of a request strike, by its x-fault-times and x-fault-id."""
+        times = headers.get("x-fault-times", "")
+        if not times.isdigit():
+            return True
+        with self.lock:
+            id = headers.get("x-fault-id", "")
+            self.fault_counts[id] = self.fault_counts.get(id, 0) + 1
+            return self.fault_counts[id] <= int(times)
+
+    def answer(self, call: Callable[[], Result]) -> Tuple[int, Mapping[str, str], Result]:
+        """The (status, headers, body) that come of a call, its errors included."""
+        try:
+            return 200, {}, call()
+        except APIError as error:
+            return error.status, error.headers, error.json
+        except ConnectionError:
+            raise  # there is nobody left to be answered
+        except Exception as error:
+            logger.exception("a bug in the local server")
+            message = f"The local server failed: {error!r}"
+            return 500, {}, APIError(500, message, type="server_error").json
+
+    def call(self, url: str, body: JSON) -> Tuple[int, JSON]:
+        """Answer one request of a batch."""
+
+        def call() -> Result:
+            if body.get("stream"):
+                raise APIError(400, "Streaming is not supported in a batch.", "stream")
+            path, _, query = locate(url)
+            route, arguments = find_route("POST", path, url)
+            return route.run(Request(self, query, body), arguments)
+
+        status, _, result = self.answer(call)
+        return status, cast(JSON, result)
+
+
+def main(arguments: Optional[List[str]] = None) -> None:
+    parser = argparse.ArgumentParser(description="A local stand-in for the OpenAI API.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8080, help="0 finds a free one")
+    parser.add_argument("--pace", type=float, default=0.02, help="seconds between events")
+    parser.add_argument("--quiet", action="store_true", help="no line per request")
+    options = parser.parse_args(arguments)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    if not options.quiet:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    with LocalServer(options.host, options.port, pace=options.pace) as server:
+        print(f"Serving a local stand-in for the OpenAI API at {server.url}; Ctrl-C stops it.\n"
+              f"  OPENAI_BASE_URL={server.url} OPENAI_API_KEY=anything", flush=True)
+        stop.wait()
+
+
+if __name__ == "__main__":
+    main()
