@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """A stand-in for the OpenAI API, offline, on loopback, with the standard library: not a model.
 
