@@ -3554,10 +3554,13 @@ else:
                     if name not in OPTION_NAMES and name not in names:
                         names.append(name)
                         required += [name] if kind.startswith("Required[") else []
-            if self.event is not None:  # `stream` goes where the official client sends it
+            # In the order in which the official client sends them.
+            if self.event is not None:
                 names.remove("stream")
                 later = (i for i, n in enumerate(names) if n not in required and n > "stream")
                 names.insert(next(later, len(names)), "stream")
+            if self.verb == "POST" and self.form is None:
+                names.sort(key=lambda name: (LEADING_KEYS + (name,)).index(name))
             self.names, self.required = tuple(names), tuple(required)
             self.accepted = frozenset(names).union(OPTION_NAMES)
             self.pieces = re.split(r"\{(\w+)\}", self.path)  # literal, name, literal, name, ...
@@ -3673,6 +3676,7 @@ else:
 
 
 OPTION_NAMES = ("extra_headers", "extra_query", "extra_body", "timeout")
+LEADING_KEYS = ("model", "stream", "service_tier")  # of a JSON body: what a server routes by
 
 
 def named_files(name: str, value: Any) -> List[Tuple[str, Any]]:
@@ -3787,16 +3791,27 @@ class BaseClient(API[C]):
         self.timeout: Union[float, Timeout, None] = (
             DEFAULT_TIMEOUT if isinstance(timeout, Omit) else timeout
         )
-        self._timeout = self.timeout if isinstance(self.timeout, Timeout) else Timeout(self.timeout)
         self.max_retries = check_retries(max_retries)
         self.initial_retry_delay, self.max_retry_delay = initial_retry_delay, max_retry_delay
         self._custom_headers = dict(
             custom_headers_from_environment(), **dict(default_headers or {})
         )
         self._custom_query = dict(default_query or {})
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Compute what would otherwise be computed for each request."""
+        given = self.timeout
+        self._timeout = given if isinstance(given, Timeout) else Timeout(given)
+        self._custom_names = frozenset(name.lower() for name in self._custom_headers)
         self._headers = self._default_headers()
 
     if not TYPE_CHECKING:
+
+        def __setattr__(self, name, value):  # these may be changed at any time
+            object.__setattr__(self, name, value)
+            if name in ("organization", "project", "timeout") and "_headers" in self.__dict__:
+                self._prepare()
 
         @property
         def _client(self):  # a property, because an attribute would be a cycle that keeps it alive
@@ -3850,8 +3865,8 @@ class BaseClient(API[C]):
 
     @property
     def default_headers(self) -> Dict[str, str]:
-        """The headers of every request, credentials included."""
-        return dict(self._auth_headers(self._resolved_key(), None), **self._headers)
+        """The headers of every request but for those of `auth_headers`."""
+        return dict(self._headers)
 
     @property
     def auth_headers(self) -> Dict[str, str]:
@@ -3962,10 +3977,7 @@ class BaseClient(API[C]):
         deadline = None if timeout.total is None else clock() + timeout.total
         headers = dict(self._headers)
         request = HTTPRequest(call.method, url, headers, None, timeout, deadline, stop)
-        if request.origin == self._base_origin:
-            for name, value in self._auth_headers(key, call).items():
-                if name not in self._custom_headers:
-                    headers[name] = value
+        self._authorize(request, key, call)
         body: Any = None
         if call.form is not None:
             fields = without_omit(call.body) if isinstance(call.body, Mapping) else {}
@@ -3988,8 +4000,20 @@ class BaseClient(API[C]):
             set_header(headers, name, value)
         return request
 
-    def _send(self, call: Call, key: str, stop: Optional[StopSignal] = None) -> HTTPResponse:
-        """Send until there is an answer for the caller, or an error of section 3 to raise."""
+    def _authorize(self, request: HTTPRequest, key: str, call: Call) -> None:
+        if request.origin == self._base_origin:
+            given = self._custom_names.union(name.lower() for name in call.headers)
+            for name, value in self._auth_headers(key, call).items():
+                if name.lower() not in given:
+                    request.headers[name] = value
+
+    def _send(
+        self, call: Call, key: str, renew: Callable[[], str], stop: Optional[StopSignal] = None
+    ) -> HTTPResponse:
+        """Send until there is an answer for the caller, or an error of section 3 to raise.
+
+        `renew` gives the key for another attempt: one that a function made may have expired.
+        """
         retries = (
             self.max_retries
             if isinstance(call.max_retries, Omit)
@@ -4037,6 +4061,7 @@ class BaseClient(API[C]):
                 sleep(wait)
             else:
                 stop.wait(wait)
+            self._authorize(request, renew(), call)
             attempt += 1
 
     def _reads_now(self, call: Call, response: HTTPResponse) -> bool:
@@ -4191,6 +4216,15 @@ def check_secret(name: str, value: Any) -> None:
             )) from None
 
 
+def made_key(name: str, key: Any) -> str:
+    """The key or token that the function `name` returned, if it is one."""
+    if not isinstance(key, str) or not key:
+        kind = "an empty string" if key == "" else type(key).__name__
+        raise OpenAIError(f"the function passed as {name} must return a key, but returned {kind}")
+    check_secret("api_key" if name == "api_key" else "azure_ad_token_key", key)
+    return key
+
+
 def check_retries(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"max_retries must be a whole number, 0 for none, not {value!r}")
@@ -4323,11 +4357,12 @@ class OpenAI(BaseClient["OpenAI"]):
         return self._perform(call)
 
     def _perform(self, call: Call) -> Any:
-        key: Any = self.api_key
-        if not isinstance(key, str) and key is not None:
-            key = key()
-            check_secret("api_key", key)
-        return self._viewed(self._send(call, key or ""), call)
+        return self._viewed(self._send(call, self._key(), self._key), call)
+
+    def _key(self) -> str:
+        if isinstance(self.api_key, str) or self.api_key is None:
+            return self.api_key or ""
+        return made_key("api_key", self.api_key())
 
     @overload
     def get(
@@ -4579,11 +4614,17 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
         return self._perform_async(call)
 
     async def _perform_async(self, call: Call) -> Any:
+        import asyncio
+
         key = await self._key()
         stop = StopSignal()
+        loop = asyncio.get_event_loop()
+
+        def renew() -> str:
+            return asyncio.run_coroutine_threadsafe(self._key(), loop).result()
 
         def work() -> Any:
-            result = self._viewed(self._send(call, key, stop), call)
+            result = self._viewed(self._send(call, key, renew, stop), call)
             if result.__class__ is AsyncStream:
                 result._fill()  # the first events in the same hop
             return result
@@ -4591,13 +4632,10 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
         return await self._run(work, stop)
 
     async def _key(self) -> str:
-        key: Any = self.api_key
-        if not isinstance(key, str) and key is not None:
-            key = key()
-            if hasattr(key, "__await__"):
-                key = await key
-            check_secret("api_key", key)
-        return str(key or "")
+        if isinstance(self.api_key, str) or self.api_key is None:
+            return self.api_key or ""
+        key = self.api_key()
+        return made_key("api_key", await key if hasattr(key, "__await__") else key)
 
     async def _in_worker(self, work: Callable[[], T], response: HTTPResponse) -> T:
         stop = response.request.stop if response.request is not None else None
@@ -9243,12 +9281,10 @@ class AzureOptions(BaseClient[C]):
 class AzureOpenAI(AzureOptions["OpenAI"], OpenAI):
     __doc__ = "The client for Azure.  " + (AzureOptions.__doc__ or "").partition("\n\n")[2]
 
-    def _perform(self, call: Call) -> Any:
+    def _key(self) -> str:
         if self._azure_ad_token_provider is None:
-            return super()._perform(call)
-        token = self._azure_ad_token_provider()
-        check_secret("azure_ad_token_key", token)
-        return self._viewed(self._send(call, token), call)
+            return super()._key()
+        return made_key("azure_ad_token_provider", self._azure_ad_token_provider())
 
 
 class AsyncAzureOpenAI(AzureOptions["AsyncOpenAI"], AsyncOpenAI):
@@ -9258,10 +9294,8 @@ class AsyncAzureOpenAI(AzureOptions["AsyncOpenAI"], AsyncOpenAI):
         if self._azure_ad_token_provider is None:
             return await super()._key()
         token = self._azure_ad_token_provider()
-        if hasattr(token, "__await__"):
-            token = await token
-        check_secret("azure_ad_token_key", token)
-        return str(token)
+        token = await token if hasattr(token, "__await__") else token
+        return made_key("azure_ad_token_provider", token)
 
 
 ########################################################################
