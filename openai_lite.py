@@ -2180,19 +2180,20 @@ class BaseModel:
     """
 
     __slots__ = ("__dict__", "__weakref__", "_id_of_request")
+    _api_names: ClassVar[Mapping[str, str]] = {}  # {field: key}, where they differ by more than "_"
 
     def __init__(self, **fields: Any) -> None:
-        declared = fields_of(type(self))
-        for name, value in fields.items():
-            self.__dict__[name[:-1] if name[-1:] == "_" and name in declared else name] = value
+        keys = keys_of(type(self))
+        self.__dict__.update((keys.get(name, name), value) for name, value in fields.items())
 
     if not TYPE_CHECKING:  # shown to a checker, it would legalise every typo
         __dataclass_fields__ = LazyClassAttribute(dataclass_fields)
         __match_args__ = LazyClassAttribute(lambda cls: tuple(fields_of(cls)))
 
         def __getattr__(self, name):
-            if name in fields_of(type(self)):  # declared: absent, or under a name Python reserves
-                return self.__dict__.get(name[:-1]) if name[-1] == "_" else None
+            key = keys_of(type(self)).get(name)
+            if key is not None:  # declared: absent, or under a name that Python does not allow
+                return self.__dict__.get(key)
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
@@ -2204,16 +2205,13 @@ class BaseModel:
     @property
     def model_extra(self) -> Dict[str, Any]:
         """The fields that the class does not declare."""
-        declared = fields_of(type(self))
-        return {
-            k: v for k, v in self.__dict__.items() if k not in declared and k + "_" not in declared
-        }
+        declared = set(keys_of(type(self)).values())
+        return {key: value for key, value in self.__dict__.items() if key not in declared}
 
     @property
     def model_fields_set(self) -> Any:
-        """The names of the fields that the server (or the constructor) gave, as a set."""
-        declared = fields_of(type(self))
-        return {k + "_" if k + "_" in declared else k for k in self.__dict__}
+        """The names of the declared fields that the server (or the constructor) gave, as a set."""
+        return {name for name, key in keys_of(type(self)).items() if key in self.__dict__}
 
     def model_dump(
         self,
@@ -2228,13 +2226,14 @@ class BaseModel:
         warnings: Any = True,
     ) -> Dict[str, Any]:
         """A plain dictionary, all the way down."""
-        declared = fields_of(type(self))
-        names = {k + "_" if k + "_" in declared else k: k for k in self.__dict__}
-        if not exclude_unset:
-            names = dict({name: name for name in declared}, **names)
+        declared = keys_of(type(self))
+        names = dict(declared, **self.model_extra)
         dumped = {}
-        for name, key in names.items():
+        for name in names:  # declared fields first, as the official package has them
+            key = declared.get(name, name)
             value = self.__dict__.get(key)
+            if exclude_unset and key not in self.__dict__:
+                continue
             if value is None and (exclude_none or (exclude_defaults and name in declared)):
                 continue
             if (include is None or name in include) and (exclude is None or name not in exclude):
@@ -2289,7 +2288,8 @@ class BaseModel:
         import copy
 
         twin = copy.deepcopy(self) if deep else copy.copy(self)
-        twin.__dict__.update(update or {})
+        keys = keys_of(type(self))
+        twin.__dict__.update((keys.get(name, name), v) for name, v in (update or {}).items())
         return twin
 
     @classmethod
@@ -2355,6 +2355,7 @@ def dump(value: Any, **options: Any) -> Any:
 
 Converter = Callable[[Any], Any]
 fields_cache: Dict[Any, Dict[str, str]] = {}
+keys_cache: Dict[Any, Dict[str, str]] = {}
 plans: Dict[Any, List[Tuple[str, Converter]]] = {}
 
 
@@ -2367,6 +2368,17 @@ def fields_of(cls: Any) -> Dict[str, str]:
                 found.update(own_annotations(base))
         fields_cache[cls] = {k: v for k, v in found.items() if k[0] != "_"}
     return fields_cache[cls]
+
+
+def keys_of(cls: Any) -> Dict[str, str]:
+    """{field: its key in the JSON object}, which differ where Python does not allow the key."""
+    if cls not in keys_cache:
+        given = cls._api_names
+        keys_cache[cls] = {
+            name: given.get(name) or (name[:-1] if name[-1] == "_" else name)
+            for name in fields_of(cls)
+        }
+    return keys_cache[cls]
 
 
 def own_annotations(cls: Any) -> Dict[str, str]:
@@ -2404,7 +2416,7 @@ def plan_of(cls: Any) -> List[Tuple[str, Converter]]:
             continue
         convert = converter(resolve(annotation, cls))
         if convert is not None:
-            plan.append((name[:-1] if name[-1] == "_" else name, convert))
+            plan.append((keys_of(cls)[name], convert))
     plans[cls] = plan
     return plan
 
@@ -2548,11 +2560,12 @@ class BasePage(BaseModel, Generic[T]):
     object: Optional[str] = None
 
     def next_page_info(self) -> Optional[PageInfo]:
-        """What to ask for to get the next page, or None if this is the last one."""
+        """What to ask for to get the next page, or None if that cannot be told."""
         return None
 
     def has_next_page(self) -> bool:
-        return self.next_page_info() is not None
+        """Whether to ask for more; where the server has said "no", get_next_page() still may."""
+        return self.__dict__.get("has_more") is not False and self.next_page_info() is not None
 
     def _next_call(self) -> Call:
         info = self.next_page_info()
@@ -2605,12 +2618,10 @@ class AsyncPageMethods(BasePage[T]):
 
 
 def after_last_item(page: Any) -> Optional[PageInfo]:
-    """`after` is the id of the last item, as long as the server does not say that was all."""
+    """`after` is the id of the last item."""
     last = page.data[-1] if page.data else None
     last_id = last.get("id") if isinstance(last, dict) else getattr(last, "id", None)
-    if page.has_more is False or not last_id:
-        return None
-    return PageInfo(params={"after": last_id})
+    return PageInfo(params={"after": last_id}) if last_id else None
 
 
 class SyncPage(SyncPageMethods[T]):
@@ -2932,19 +2943,20 @@ class HttpxBinaryResponseContent:
     async def aread(self) -> bytes:
         return await self._apart(self.response.read)
 
-    async def aiter_bytes(self, chunk_size: Optional[int] = None) -> AsyncIterator[bytes]:
-        async for data in iterate_apart(self._client, self.response, self.iter_bytes(chunk_size)):
-            yield data
+    def aiter_bytes(self, chunk_size: Optional[int] = None) -> AwaitableIterator[bytes]:
+        return self._iterate_apart(self.iter_bytes(chunk_size))
 
-    aiter_raw = aiter_bytes
+    def aiter_raw(self, chunk_size: Optional[int] = None) -> AwaitableIterator[bytes]:
+        return self._iterate_apart(self.iter_raw(chunk_size))
 
-    async def aiter_text(self, chunk_size: Optional[int] = None) -> AsyncIterator[str]:
-        async for text in iterate_apart(self._client, self.response, self.iter_text(chunk_size)):
-            yield text
+    def aiter_text(self, chunk_size: Optional[int] = None) -> AwaitableIterator[str]:
+        return self._iterate_apart(self.iter_text(chunk_size))
 
-    async def aiter_lines(self) -> AsyncIterator[str]:
-        async for line in iterate_apart(self._client, self.response, self.iter_lines()):
-            yield line
+    def aiter_lines(self) -> AwaitableIterator[str]:
+        return self._iterate_apart(self.iter_lines())
+
+    def _iterate_apart(self, items: Iterator[T]) -> AwaitableIterator[T]:
+        return AwaitableIterator(iterate_apart(self._client, self.response, items))
 
     async def astream_to_file(
         self, file: Union[str, os.PathLike[str]], *, chunk_size: Optional[int] = None
@@ -2960,6 +2972,20 @@ class HttpxBinaryResponseContent:
 
     def __repr__(self) -> str:
         return f"<HttpxBinaryResponseContent {self.response!r}>"
+
+
+class AwaitableIterator(Generic[T]):
+    """For `async for x in r.aiter_lines()` and, as official, `in await r.aiter_lines()`."""
+
+    def __init__(self, items: AsyncIterator[T]) -> None:
+        self._items = items
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self._items
+
+    def __await__(self) -> Generator[Any, None, AsyncIterator[T]]:
+        yield from ()
+        return self._items
 
 
 async def iterate_apart(
@@ -3990,6 +4016,8 @@ class BaseClient(API[C]):
         if call.method == "GET":
             headers.pop("Content-Type", None)
         request.body = body
+        if call.view:
+            headers["X-Stainless-Raw-Response"] = "stream" if call.view == "streamed" else "true"
         headers["x-stainless-retry-count"] = "0"
         if timeout.read is not None:
             headers["x-stainless-read-timeout"] = str(timeout.read)
@@ -4136,7 +4164,7 @@ class BaseClient(API[C]):
         return result
 
     def _page(self, cast: Any, parsed: Any, response: HTTPResponse, call: Call) -> Any:
-        if not isinstance(parsed, dict) or not isinstance(parsed.get("data", []), list):
+        if not isinstance(parsed, dict) or not isinstance(parsed.get("data") or [], list):
             raise APIResponseValidationError(
                 response, parsed, message="expected a list with a `data` field"
             )
@@ -4174,7 +4202,7 @@ class BaseClient(API[C]):
     ) -> Call:
         call = Call(method, path)
         call.cast, call.body = cast_to, omit if body is None else body
-        call.content = content
+        call.content = body if isinstance(body, bytes) else content
         if files:
             call.form = [
                 (n, f) for n, f in (files.items() if isinstance(files, Mapping) else files)
@@ -8782,8 +8810,8 @@ class Embeddings(Resource[C]):
             str,
             Literal["text-embedding-ada-002", "text-embedding-3-small", "text-embedding-3-large"],
         ],
-        dimensions: int = omit, encoding_format: Literal["float", "base64"] = omit,
-        user: str = omit, **options: Unpack[Options]
+        user: str = omit, dimensions: int = omit,
+        encoding_format: Literal["float", "base64"] = omit, **options: Unpack[Options]
     ) -> CreateEmbeddingResponse:
         """Turn texts (or lists of tokens) into vectors.
 
@@ -8865,8 +8893,18 @@ class Moderation(BaseModel):
     flagged: bool
 
 
+MODERATION_KEYS = {
+    "harassment_threatening": "harassment/threatening", "hate_threatening": "hate/threatening",
+    "illicit_violent": "illicit/violent", "self_harm": "self-harm",
+    "self_harm_instructions": "self-harm/instructions", "self_harm_intent": "self-harm/intent",
+    "sexual_minors": "sexual/minors", "violence_graphic": "violence/graphic",
+}
+
+
 class ModerationCategories(BaseModel):
     """Which categories the input falls into."""
+
+    _api_names = MODERATION_KEYS
 
     harassment: bool
     harassment_threatening: bool
@@ -8886,6 +8924,8 @@ class ModerationCategories(BaseModel):
 class ModerationCategoryAppliedInputTypes(BaseModel):
     """Whether text or image led to each score."""
 
+    _api_names = MODERATION_KEYS
+
     harassment: List[Literal["text"]]
     harassment_threatening: List[Literal["text"]]
     hate: List[Literal["text"]]
@@ -8903,6 +8943,8 @@ class ModerationCategoryAppliedInputTypes(BaseModel):
 
 class ModerationCategoryScores(BaseModel):
     """How sure the model is, from 0 to 1."""
+
+    _api_names = MODERATION_KEYS
 
     harassment: float
     harassment_threatening: float
