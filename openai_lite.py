@@ -2189,6 +2189,7 @@ class BaseModel:
     if not TYPE_CHECKING:  # shown to a checker, it would legalise every typo
         __dataclass_fields__ = LazyClassAttribute(dataclass_fields)
         __match_args__ = LazyClassAttribute(lambda cls: tuple(fields_of(cls)))
+        model_fields = __dataclass_fields__
 
         def __getattr__(self, name):
             key = keys_of(type(self)).get(name)
@@ -2225,7 +2226,16 @@ class BaseModel:
         exclude_none: bool = False,
         warnings: Any = True,
     ) -> Dict[str, Any]:
-        """A plain dictionary, all the way down."""
+        """A plain dictionary, all the way down.
+
+        `include` and `exclude` are sets of names, or dictionaries of such for what a field holds:
+        `{"choices": {0: {"message"}}}`, with "__all__" for each item of a list.
+        """
+        options = dict(
+            mode=mode, include=include, exclude=exclude, by_alias=by_alias,
+            exclude_unset=exclude_unset, exclude_defaults=exclude_defaults,
+            exclude_none=exclude_none,
+        )
         declared = keys_of(type(self))
         names = dict(declared, **self.model_extra)
         dumped = {}
@@ -2236,19 +2246,33 @@ class BaseModel:
                 continue
             if value is None and (exclude_none or (exclude_defaults and name in declared)):
                 continue
-            if (include is None or name in include) and (exclude is None or name not in exclude):
-                dumped[key if by_alias else name] = dump(
-                    value, mode=mode, by_alias=by_alias, exclude_unset=exclude_unset,
-                    exclude_defaults=exclude_defaults, exclude_none=exclude_none,
-                )
+            inside = narrowed(options, name)
+            if inside is not None:
+                dumped[key if by_alias else name] = dump(value, inside)
         return dumped
 
-    def model_dump_json(self, *, indent: Optional[int] = None, **options: Any) -> str:
+    def model_dump_json(
+        self,
+        *,
+        indent: Optional[int] = None,
+        ensure_ascii: bool = False,
+        include: Any = None,
+        exclude: Any = None,
+        by_alias: bool = False,
+        exclude_unset: bool = False,
+        exclude_defaults: bool = False,
+        exclude_none: bool = False,
+        warnings: Any = True,
+    ) -> str:
         """The same as JSON text."""
-        separators = (",", ":") if indent is None else None
-        dumped = self.model_dump(mode="json", **options)
+        dumped = self.model_dump(
+            mode="json", include=include, exclude=exclude, by_alias=by_alias,
+            exclude_unset=exclude_unset, exclude_defaults=exclude_defaults,
+            exclude_none=exclude_none,
+        )
         return json.dumps(
-            dumped, indent=indent, separators=separators, ensure_ascii=False, default=jsonable
+            dumped, indent=indent, separators=(",", ":") if indent is None else None,
+            ensure_ascii=ensure_ascii, default=jsonable,
         )
 
     def to_dict(
@@ -2294,15 +2318,19 @@ class BaseModel:
 
     @classmethod
     def model_construct(cls, _fields_set: Any = None, **values: Any) -> Self:
-        """An object of exactly these fields."""
-        return cls(**values)
+        """An object of these fields, dictionaries among them converted as in an answer."""
+        import copy
+
+        built: Self = decode_object(cls, copy.deepcopy(cls(**values).__dict__))
+        return built
 
     @classmethod
     def model_validate(cls, obj: Any) -> Self:
         """An object of this class from parsed JSON, converted as an answer is."""
         import copy
 
-        built: Self = decode(cls, copy.deepcopy(dump(obj)))
+        fields = obj.__dict__ if isinstance(obj, BaseModel) else obj
+        built: Self = decode(cls, copy.deepcopy(fields))
         return built
 
     @classmethod
@@ -2311,6 +2339,14 @@ class BaseModel:
         return built
 
     construct = model_construct
+
+    if not TYPE_CHECKING:  # what programs still use, though pydantic deprecates or hides it
+        dict, json, copy = model_dump, model_dump_json, model_copy
+
+        def __iter__(self):
+            """The pairs of name and value, for `dict(message)`."""
+            declared = keys_of(type(self))
+            return iter([(n, getattr(self, n)) for n in declared] + list(self.model_extra.items()))
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{k}={v!r}" for k, v in self.__dict__.items())
@@ -2336,15 +2372,38 @@ def restore_model(cls: Any, fields: Dict[str, Any], request_id: Optional[str]) -
     return restored
 
 
-def dump(value: Any, **options: Any) -> Any:
+def dump(value: Any, options: Mapping[str, Any]) -> Any:
     """`value` with every BaseModel in it turned into a dictionary."""
     if isinstance(value, BaseModel):
-        return value.model_dump(**options) if options else value.to_dict()
+        return value.model_dump(**options)
     if isinstance(value, list):
-        return [dump(item, **options) for item in value]
+        rows = [(item, narrowed(options, i)) for i, item in enumerate(value)]
+        return [dump(item, inside) for item, inside in rows if inside is not None]
     if isinstance(value, dict):
-        return {key: dump(item, **options) for key, item in value.items()}
+        pairs = [(key, narrowed(options, key)) for key in value]
+        return {key: dump(value[key], inside) for key, inside in pairs if inside is not None}
     return value
+
+
+def narrowed(options: Mapping[str, Any], key: Any) -> Optional[Mapping[str, Any]]:
+    """The options for what is under `key`, None where `include` and `exclude` leave it out."""
+    include, exclude = options["include"], options["exclude"]
+    if include is None and exclude is None:
+        return options
+    kept, left_out = rule_for(include, key), rule_for(exclude, key)
+    if (include is not None and kept is None) or left_out is True:
+        return None
+    return dict(options, include=None if kept is True else kept, exclude=left_out)
+
+
+def rule_for(rules: Any, key: Any) -> Any:
+    """True for all that is under `key`, a set or dictionary for some of it, None for nothing."""
+    names = (key, "__all__") if isinstance(key, int) else (key,)
+    for name in names:
+        if rules is not None and name in rules:
+            rule = rules[name] if isinstance(rules, Mapping) else True
+            return None if rule is False else True if rule is Ellipsis else rule
+    return None
 
 
 # ---- 5.2 Decoding: from parsed JSON to objects ----
@@ -8918,7 +8977,7 @@ class ModerationCategories(BaseModel):
     violence: bool
     violence_graphic: bool
     illicit: Optional[bool] = None
-    illicit_violent: Optional[bool] = None
+    illicit_violent: Optional[bool]
 
 
 class ModerationCategoryAppliedInputTypes(BaseModel):
