@@ -71,13 +71,15 @@ __all__ = [
     "APIConnectionError", "APIError", "APIResponse", "APIResponseValidationError", "APIStatusError",
     "APITimeoutError", "AsyncAPIResponse", "AsyncAzureOpenAI", "AsyncClient", "AsyncOpenAI",
     "AsyncStream", "AuthenticationError", "AzureOpenAI", "BadRequestError", "BaseModel", "Client",
-    "ConflictError", "DEFAULT_CONNECTION_LIMITS", "DEFAULT_MAX_RETRIES", "DEFAULT_TIMEOUT",
-    "DefaultAioHttpClient", "DefaultAsyncHttpxClient", "DefaultHttpxClient", "HTTPRequest",
-    "HTTPResponse", "HTTPTransport", "HttpxBinaryResponseContent", "InternalServerError", "Limits",
-    "NOT_GIVEN", "NoneType", "NotFoundError", "NotGiven", "OAuthError", "Omit", "OpenAI",
-    "OpenAIError", "PermissionDeniedError", "RateLimitError", "RequestOptions", "Stream", "Timeout",
-    "UnprocessableEntityError", "__title__", "__version__", "file_from_path", "httpx", "not_given",
-    "omit",
+    "ConflictError", "ContentFilterFinishReasonError", "DEFAULT_CONNECTION_LIMITS",
+    "DEFAULT_MAX_RETRIES", "DEFAULT_TIMEOUT", "DataResidency", "DefaultAioHttpClient",
+    "DefaultAsyncHttpx2Client", "DefaultAsyncHttpxClient", "DefaultHttpx2Client",
+    "DefaultHttpxClient", "HTTPRequest", "HTTPResponse", "HTTPTransport",
+    "HttpxBinaryResponseContent", "InternalServerError", "InvalidWebhookSignatureError",
+    "LengthFinishReasonError", "Limits", "NOT_GIVEN", "NoneType", "NotFoundError", "NotGiven",
+    "OAuthError", "Omit", "OpenAI", "OpenAIError", "PermissionDeniedError", "RateLimitError",
+    "RequestOptions", "Stream", "Timeout", "UnprocessableEntityError", "__title__", "__version__",
+    "file_from_path", "httpx", "not_given", "omit",
 ]
 
 ########################################################################
@@ -765,6 +767,31 @@ class OAuthError(AuthenticationError):
         message = details.get("error_description") or "OAuth authentication error."
         super().__init__(message, response=response, body=body)
         self.error: Optional[str] = details.get("error")
+
+
+class LengthFinishReasonError(OpenAIError):
+    """An answer that should be parsed was cut at the limit of tokens."""
+
+    def __init__(self, *, completion: ChatCompletion) -> None:
+        usage = f" - {completion.usage}" if completion.usage else ""
+        super().__init__(
+            "Could not parse response content as the length limit was reached" + usage
+        )
+        self.completion = completion
+
+
+class ContentFilterFinishReasonError(OpenAIError):
+    """An answer that should be parsed was withheld by the content filter."""
+
+    def __init__(self, *, completion: Optional[ChatCompletion] = None) -> None:
+        super().__init__(
+            "Could not parse response content as the request was rejected by the content filter"
+        )
+        self.completion = completion
+
+
+class InvalidWebhookSignatureError(ValueError):
+    """A webhook was not signed with the secret."""
 
 
 STATUS_ERRORS: Dict[int, Any] = {
@@ -2054,7 +2081,8 @@ class DefaultAsyncHttpxClient(DefaultHttpxClient):
     """The same for AsyncOpenAI, which runs the same transport in worker threads."""
 
 
-DefaultAioHttpClient = DefaultAsyncHttpxClient
+DefaultAioHttpClient = DefaultAsyncHttpx2Client = DefaultAsyncHttpxClient
+DefaultHttpx2Client = DefaultHttpxClient
 
 
 # ---- 4.6 When to try again ----
@@ -3789,7 +3817,7 @@ def result_type(kind: Any) -> Any:
 
 # ---- 7.1 What both clients share ----
 
-DATA_RESIDENCIES = ("global", "us", "eu", "ae", "au", "in", "jp")
+DataResidency = Literal["global", "us", "eu", "ae", "au", "in", "jp"]
 PRELOADED = 1 << 20  # bytes; a larger download stays on the wire until it is asked for
 
 
@@ -3806,6 +3834,30 @@ class API(Resource[C]):
     batches: Batches[C]
     with_raw_response: API[Raw[C]]
     with_streaming_response: API[Streamed[C]]
+
+
+if TYPE_CHECKING:
+
+    class SharedOptions(TypedDict, total=False):
+        admin_api_key: Optional[str]
+        organization: Optional[str]
+        project: Optional[str]
+        webhook_secret: Optional[str]
+        websocket_base_url: Optional[str]
+        initial_retry_delay: float
+        max_retry_delay: float
+        http_client: Any
+
+    class CopyOptions(SharedOptions, total=False):
+        """What copy() takes besides its own parameters."""
+
+        base_url: Optional[str]
+        data_residency: Optional[DataResidency]
+        api_version: Optional[str]  # this and the following: the clients for Azure only
+        azure_endpoint: Optional[str]
+        azure_deployment: Optional[str]
+        azure_ad_token: Optional[str]
+        azure_ad_token_provider: Any
 
 
 class BaseClient(API[C]):
@@ -3838,7 +3890,7 @@ class BaseClient(API[C]):
         project: Optional[str] = None,
         webhook_secret: Optional[str] = None,
         base_url: Optional[str] = None,
-        data_residency: Optional[str] = None,
+        data_residency: Optional[DataResidency] = None,
         websocket_base_url: Optional[str] = None,
         timeout: Union[float, Timeout, None] = omit,
         max_retries: int = DEFAULT_MAX_RETRIES,
@@ -3864,8 +3916,9 @@ class BaseClient(API[C]):
         if data_residency is not None:
             if base_url is not None or websocket_base_url is not None:
                 raise ValueError("give data_residency or a base URL, not both")
-            if data_residency not in DATA_RESIDENCIES:
-                raise ValueError(f"data_residency must be one of {', '.join(DATA_RESIDENCIES)}")
+            known: Any = DataResidency
+            if data_residency not in known.__args__:
+                raise ValueError(f"data_residency must be one of {', '.join(known.__args__)}")
             region = "" if data_residency == "global" else data_residency + "."
             base_url = f"https://{region}api.openai.com/v1"
         self.base_url = base_url or environ("OPENAI_BASE_URL") or "https://api.openai.com/v1"
@@ -4001,7 +4054,7 @@ class BaseClient(API[C]):
         set_default_headers: Optional[Mapping[str, str]] = None,
         default_query: Optional[Mapping[str, object]] = None,
         set_default_query: Optional[Mapping[str, object]] = None,
-        **options: Any,
+        **options: Unpack[CopyOptions],
     ) -> Self:
         """A client with some options changed, on the same connections.
 
@@ -4014,30 +4067,30 @@ class BaseClient(API[C]):
             raise ValueError("default_query and set_default_query exclude each other")
         headers = dict(self._custom_headers, **dict(default_headers or {}))
         query = dict(self._custom_query, **dict(default_query or {}))
-        kept = dict(self._options(), http_client=self._transport)
-        if "data_residency" in options:
-            del kept["base_url"]
-        if isinstance(options.get("http_client", omit), Omit):
-            options.pop("http_client", None)
-        kept.update((name, value) for name, value in options.items() if value is not None)
+        changed = {n: v for n, v in dict(options, api_key=api_key).items() if v is not None}
+        kept = dict(self._kept_options(changed), http_client=self._transport)
+        if isinstance(changed.get("http_client"), Omit):
+            del changed["http_client"]
+        kept.update(changed)
         kept.update(
             timeout=self.timeout if isinstance(timeout, Omit) else timeout,
             max_retries=self.max_retries if isinstance(max_retries, Omit) else max_retries,
             default_headers=headers if set_default_headers is None else set_default_headers,
             default_query=query if set_default_query is None else set_default_query,
         )
-        if api_key is not None:
-            kept["api_key"] = api_key
         twin: Self = type(self)(**kept)
         return twin
 
     with_options = copy
 
-    def _options(self) -> Dict[str, Any]:
-        names = (
-            "api_key", "admin_api_key", "organization", "project", "webhook_secret", "base_url",
-            "websocket_base_url", "initial_retry_delay", "max_retry_delay",
-        )
+    def _kept_options(self, changed: Mapping[str, Any]) -> Dict[str, Any]:
+        """The constructor's arguments for a copy in which `changed` will replace some."""
+        names = [
+            "api_key", "admin_api_key", "organization", "project", "webhook_secret",
+            "initial_retry_delay", "max_retry_delay",
+        ]
+        if "data_residency" not in changed:
+            names += ["base_url", "websocket_base_url"]
         return {name: getattr(self, name) for name in names}
 
     def is_closed(self) -> bool:
@@ -9269,6 +9322,14 @@ DEPLOYMENT_PATHS = frozenset(
 )
 
 
+if TYPE_CHECKING:
+
+    class AzureSharedOptions(SharedOptions, total=False):
+        timeout: Union[float, Timeout, None]
+        max_retries: int
+        default_headers: Optional[Mapping[str, str]]
+
+
 class AzureOptions(BaseClient[C]):
     """What the two Azure clients change: where requests go, and what proves who is asking.
 
@@ -9293,7 +9354,7 @@ class AzureOptions(BaseClient[C]):
         azure_ad_token_provider: Any = None,
         base_url: Optional[str] = None,
         default_query: Optional[Mapping[str, object]] = None,
-        **options: Any,
+        **options: Unpack[AzureSharedOptions],
     ) -> None:
         if (
             sum(secret is not None for secret in (api_key, azure_ad_token, azure_ad_token_provider))
@@ -9331,7 +9392,7 @@ class AzureOptions(BaseClient[C]):
         super().__init__(
             api_key=api_key,
             base_url=base_url,
-            default_query=dict({"api-version": api_version}, **dict(default_query or {})),
+            default_query=dict(default_query or {}, **{"api-version": api_version}),
             **options,
         )
 
@@ -9364,9 +9425,9 @@ class AzureOptions(BaseClient[C]):
     def _secrets(self) -> List[str]:
         return super()._secrets() + ([self._azure_ad_token] if self._azure_ad_token else [])
 
-    def _options(self) -> Dict[str, Any]:
-        options = dict(super()._options(), api_version=self._api_version)
-        if self._azure_endpoint:
+    def _kept_options(self, changed: Mapping[str, Any]) -> Dict[str, Any]:
+        options = dict(super()._kept_options(changed), api_version=self._api_version)
+        if self._azure_endpoint and "base_url" not in changed:
             del options["base_url"]
             options.update(
                 azure_endpoint=self._azure_endpoint, azure_deployment=self._azure_deployment
@@ -9376,6 +9437,9 @@ class AzureOptions(BaseClient[C]):
                 api_key=None, azure_ad_token=self._azure_ad_token,
                 azure_ad_token_provider=self._azure_ad_token_provider,
             )
+        credentials = ("api_key", "azure_ad_token", "azure_ad_token_provider")
+        if any(name in changed for name in credentials):  # another one takes the place of all
+            options.update((name, None) for name in credentials)
         return options
 
 
@@ -9472,10 +9536,16 @@ if TYPE_CHECKING:
     batches: Batches[OpenAI]
 else:
 
+    class ModuleClient:
+        """The client of the moment, so that `from openai_lite import chat` never grows stale."""
+
+        def __getattr__(self, name):
+            return getattr(load_client(), name)
+
     def __getattr__(name):
         """Resources of the module-level client; and, for annotations, the parameter types."""
         if name in API.__annotations__ and not name.startswith("with_"):
-            return getattr(load_client(), name)
+            return getattr(API(ModuleClient()), name)
         if name.endswith(("Param", "Params")) or name in ("RequestOptions", "FileTypes"):
             return Dict[str, Any]  # the TypedDicts of section 8 exist for type checkers only
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
