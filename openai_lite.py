@@ -3757,7 +3757,11 @@ else:
             elif self.form is not None:
                 call.form = []
                 for name in self.form:
-                    call.form += named_files(name, given.pop(name, None))
+                    file = given.pop(name, None)
+                    required = name in self.required  # else None would go unnoticed
+                    call.form += [(name, None)] if file is None and required else (
+                        named_files(name, file)
+                    )
                 call.body = given
             elif len(self.names) > len(pieces) // 2:  # else this endpoint has no body at all
                 call.body = given
@@ -4123,7 +4127,7 @@ class BaseClient(API[C]):
             headers["Content-Type"] = body.content_type
         elif call.content is not None:
             body = call.content if isinstance(call.content, bytes) else FileBody(call.content)
-        elif not isinstance(call.body, Omit):
+        elif not isinstance(call.body, Omit) and call.method != "GET":
             body = encode_json(call.body)
         if call.method == "GET":
             headers.pop("Content-Type", None)
@@ -4160,9 +4164,10 @@ class BaseClient(API[C]):
             else check_retries(call.max_retries)
         )
         request = self._build(call, key, stop)
+        counting = all(name.lower() != "x-stainless-retry-count" for name in call.headers)
         attempt = 0
         while True:
-            if attempt and "x-stainless-retry-count" in request.headers:
+            if attempt and counting:
                 request.headers["x-stainless-retry-count"] = str(attempt)
             headers: Mapping[str, str] = {}
             error: APIError
