@@ -53,6 +53,7 @@ The API is that of the official package 3.54.0, read from it in November 2026.
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -631,6 +632,12 @@ class Headers(Mapping[str, str]):
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self.fields
 
+    if not TYPE_CHECKING:
+
+        def get(self, name, default=None):  # Mapping's raises and catches a KeyError for each miss
+            value = self.fields.get(name.lower())
+            return default if value is None else value.rstrip(" \t")
+
     def __repr__(self) -> str:
         shown = {k: "<redacted>" if k in SECRET_HEADERS else v for k, v in self.fields.items()}
         return f"Headers({shown!r})"
@@ -946,6 +953,7 @@ class Origin(NamedTuple):
     port: int
 
 
+@functools.lru_cache(maxsize=256)  # a program asks few URLs, many times
 def split_url(url: str) -> Tuple[Origin, str, str]:
     """`"https://me:pw@a.com/v1?x=1"` is `(Origin("https", "a.com", 443), "/v1?x=1", "me:pw")`."""
     scheme, separator, rest = url.partition("://")
@@ -1141,6 +1149,8 @@ class MessageBody:
     https://www.rfc-editor.org/rfc/rfc9112#section-6
     """
 
+    plain_size = re.compile(b"([0-9A-Fa-f]{1,16})\r\n")
+
     def __init__(
         self, file: io.BufferedReader, length: Optional[int], chunked: bool, until_eof: bool
     ) -> None:
@@ -1200,6 +1210,30 @@ class MessageBody:
                 self.ended = True
             elif self.line(2) != b"\r\n":
                 raise MalformedResponse("a chunk does not end where it says")
+
+    def whole_chunks(self, reader: SocketReader) -> List[bytes]:
+        """The chunks that have arrived whole, after one that was read to its end; never waits."""
+        chunks: List[bytes] = []
+        reader.offline = True
+        try:
+            at_hand = self.file.peek(1)
+        finally:
+            reader.offline = False
+        at = 0
+        while True:
+            found = self.plain_size.match(at_hand, at)
+            if not found:
+                break
+            start = found.end()
+            end = start + int(found.group(1), 16)
+            if end == start or at_hand[end : end + 2] != b"\r\n":
+                break  # the last chunk, one still on its way, or a malformed one
+            chunks.append(at_hand[start:end])
+            at = end + 2
+            self.got += end - start
+        if at:
+            self.file.read(at)
+        return chunks
 
     def next_chunk(self) -> bool:
         size = self.line(4096).partition(b";")[0].strip()  # after ';' come extensions
@@ -1276,7 +1310,9 @@ class HTTPResponse:
             while True:
                 data = body.read1(limit)
                 if data and body.chunked and body.left == 0 and self._connection is not None:
-                    data = self._gather(body, data, limit)
+                    # A server sends an event per chunk; take all that have arrived.
+                    more = body.whole_chunks(self._connection.reader)
+                    data = b"".join([data] + more) if more else data
                 if not data:
                     data = self._unpack.finish() if self._unpack else b""
                     self._finished()
@@ -1292,18 +1328,6 @@ class HTTPResponse:
         except BaseException:
             self.close()
             raise
-
-    def _gather(self, body: MessageBody, data: bytes, limit: int) -> bytes:
-        """Add the chunks that have arrived as well: a server sends an event per chunk."""
-        reader = self._connection.reader if self._connection else None
-        pieces, size = [data], len(data)
-        while reader and size < limit and body.left == 0 and body.more_at_hand(reader):
-            data = body.read1(limit - size)
-            if not data:
-                break
-            pieces.append(data)
-            size += len(data)
-        return b"".join(pieces) if len(pieces) > 1 else pieces[0]
 
     def _read_all(self) -> bytes:
         if self._body is None:
@@ -1533,8 +1557,31 @@ class Unpacker:
 # ---- 4.4 Connections ----
 
 
+class Dialer:
+    """Connects as `http.client` does, which takes 20 ms to load and is needed for tunnels only."""
+
+    def __init__(
+        self, origin: Origin, timeout: Optional[float], source: Any, context: Any
+    ) -> None:
+        self.origin, self.timeout, self.source, self.context = origin, timeout, source, context
+        self.sock: Any = None
+
+    def connect(self) -> None:
+        import socket
+
+        address = (self.origin.host, self.origin.port)
+        self.sock = socket.create_connection(address, self.timeout, self.source)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.context is not None:
+            self.sock = self.context.wrap_socket(self.sock, server_hostname=self.origin.host)
+
+    def close(self) -> None:
+        if self.sock is not None:
+            self.sock.close()
+
+
 class Connection:
-    """A socket that `http.client` opened, written to and read from directly."""
+    """A connected socket, written to and read from directly."""
 
     def __init__(
         self, transport: HTTPTransport, key: Any, sock: Any, absolute: bool, proxy_auth: str
@@ -1831,7 +1878,6 @@ class HTTPTransport:
 
     def connect(self, origin: Origin, request: HTTPRequest) -> Connection:
         """A new connection to `origin`, through a proxy if one is due."""
-        import http.client
         import socket
 
         timeout = request.time_left(request.timeout.connect)
@@ -1850,19 +1896,19 @@ class HTTPTransport:
 
                 raw = urllib.parse.unquote(userinfo).encode("utf-8")
                 auth = "Basic " + base64.b64encode(raw).decode("ascii")
+        context = self.tls() if origin.scheme == "https" else None
         maker: Any
-        if origin.scheme == "https":
+        if proxy and context is not None:
+            import http.client
+
             maker = http.client.HTTPSConnection(
-                first.host, first.port, timeout=timeout, source_address=source, context=self.tls()
+                first.host, first.port, timeout=timeout, source_address=source, context=context
             )
-            if proxy:
-                maker.set_tunnel(
-                    origin.host, origin.port, {"Proxy-Authorization": auth} if auth else {}
-                )
+            maker.set_tunnel(
+                origin.host, origin.port, {"Proxy-Authorization": auth} if auth else {}
+            )
         else:
-            maker = http.client.HTTPConnection(
-                first.host, first.port, timeout=timeout, source_address=source
-            )
+            maker = Dialer(first, timeout, source, context)
         if request.stop is not None:
             request.stop.holder = maker
         try:
@@ -2560,6 +2606,8 @@ def union_converter(members: Sequence[Any]) -> Optional[Converter]:
     ]
     if not models and not others:
         return None
+    if len(models) == 1 and not others:  # Optional[Model]
+        return converter(models[0])
     by_type = types_of(models)
 
     def convert(value: Any) -> Any:
@@ -3412,18 +3460,19 @@ class Resource(Generic[C]):
 
 def make_group(owner: Any, name: str) -> Any:
     """The resource, or the view, that `owner` declares as `name: SomeResource[...]`."""
-    for cls in type(owner).__mro__:
+    kind: Any = type(owner)
+    group, view = find_group(kind, name)
+    return group(owner._client, owner._view if view is None else view)
+
+
+@functools.lru_cache(maxsize=None)
+def find_group(kind: Any, name: str) -> Tuple[Any, Optional[str]]:
+    for cls in kind.__mro__:
         declared = own_annotations(cls).get(name) if name[0] != "_" else None
         if declared:
-            group, _, rest = declared.partition("[")
-            if name == "with_raw_response":
-                view = "raw"
-            elif name == "with_streaming_response":
-                view = "streamed"
-            else:
-                view = owner._view
-            return globals()[group](owner._client, view)
-    raise AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}")
+            views = {"with_raw_response": "raw", "with_streaming_response": "streamed"}
+            return globals()[declared.partition("[")[0]], views.get(name)
+    raise AttributeError(f"{kind.__name__!r} object has no attribute {name!r}")
 
 
 # ---- 6.3 Endpoints ----

@@ -282,10 +282,11 @@ def timed(work: Callable[[], Any], count: int = 1) -> Figures:
 
 
 def loaded(contender: str, url: str) -> Figures:
-    sync_client(contender, url)
-    if contender == "limit":
-        __import__("json")
-    return {"cpu": time.process_time()}  # since the process started
+    def work() -> None:
+        sync_client(contender, url)
+        __import__("json")  # the limit needs it later, the others have it
+
+    return timed(work)
 
 
 def first_answer(contender: str, url: str) -> Figures:
@@ -323,7 +324,9 @@ def async_calls(contender: str, url: str) -> Figures:
 
 def stream(name: str) -> Callable[[str, str], Figures]:
     def work(contender: str, url: str) -> Figures:
-        start = getattr(sync_client(contender, url + "/" + name.replace("_", "-")), name)
+        url += "/" + name.replace("_", "-")
+        assert sum(1 for _ in getattr(sync_client(contender, url + "-short"), name)()) == 3
+        start = getattr(sync_client(contender, url), name)
         events: List[int] = []
         figures = timed(lambda: events.append(sum(1 for _ in start())), EVENTS)
         assert events == [EVENTS], events
@@ -336,23 +339,26 @@ def async_stream(name: str) -> Callable[[str, str], Figures]:
     def work(contender: str, url: str) -> Figures:
         import asyncio
 
-        start = getattr(async_client(contender, url + "/" + name.replace("_", "-")), name)
-        events = 0
+        url += "/" + name.replace("_", "-")
 
-        async def read() -> None:
-            nonlocal events
-            async for _ in await start():
-                events += 1
+        async def read(client: Any) -> int:
+            count = 0
+            async for _ in await getattr(client, name)():
+                count += 1
+            return count
 
-        figures = timed(lambda: asyncio.run(read()), EVENTS)
-        assert events == EVENTS, events
+        assert asyncio.run(read(async_client(contender, url + "-short"))) == 3
+        client = async_client(contender, url)
+        events: List[int] = []
+        figures = timed(lambda: events.append(asyncio.run(read(client))), EVENTS)
+        assert events == [EVENTS], events
         return figures
 
     return work
 
 
 def first_token(contender: str, url: str) -> Figures:
-    client = sync_client(contender, url + "/short-stream")
+    client = sync_client(contender, url + "/chat-stream-short")
     times = []
     for _ in range(200):
         start = time.perf_counter()
@@ -367,7 +373,7 @@ def first_async_token(contender: str, url: str) -> Figures:
     import asyncio
 
     async def work() -> Figures:
-        client = async_client(contender, url + "/short-stream")
+        client = async_client(contender, url + "/chat-stream-short")
         times = []
         for _ in range(200):
             start = time.perf_counter()
@@ -623,7 +629,8 @@ def serve(certificate: str) -> None:
         b"slow": [answer],
         b"chat-stream": [stream_bytes(chat_events(EVENTS))],
         b"responses-stream": [stream_bytes(responses_events(EVENTS))],
-        b"short-stream": [stream_bytes(chat_events(3))],
+        b"chat-stream-short": [stream_bytes(chat_events(3))],
+        b"responses-stream-short": [stream_bytes(responses_events(3))],
         b"large": [answer_bytes(b"", MEGABYTES << 20, "application/octet-stream")]
         + [block] * MEGABYTES,
         b"embeddings": [embeddings_page()],
