@@ -609,11 +609,13 @@ class Headers(Mapping[str, str]):
     ) -> None:
         self.fields: Dict[str, str] = {}
         if isinstance(source, str):
-            pairs: Any = self.pattern.findall(source)
-            self.fields = {name.lower(): value for name, value in pairs}
-            if len(self.fields) == len(pairs):
-                return
+            lines = source.rstrip("\n").split("\n")
+            parts = [line.partition(":") for line in lines]
+            self.fields = {name.lower(): value.strip(" \t") for name, colon, value in parts if colon}
+            if len(self.fields) == len(parts) and "\r" not in source and "" not in self.fields:
+                return  # every line is a field, and no name comes twice
             self.fields = {}
+            pairs: Any = self.pattern.findall(source)
         else:
             pairs = source.items() if isinstance(source, Mapping) else source or ()
         for name, value in pairs:
@@ -2186,15 +2188,20 @@ def retry_delay(
 _logger: Any = None
 
 
-def log(level: int, message: str, *args: Any) -> None:
-    """Log to the logger `openai`, if this program uses `logging` at all."""
+def logs(level: int) -> bool:
+    """Whether anybody listens: if not, a message need not even be put together."""
     global _logger
     if _logger is None:
         logging = sys.modules.get("logging")
         if logging is None:
-            return  # nobody listens, so there is no need to load it
+            return False  # this program does not use it, so there is no need to load it
         _logger = logging.getLogger("openai")
-    if _logger.isEnabledFor(level):
+    return bool(_logger.isEnabledFor(level))
+
+
+def log(level: int, message: str, *args: Any) -> None:
+    """Log to the logger `openai`, if this program uses `logging` at all."""
+    if logs(level):
         _logger.log(level, message, *args)
 
 
@@ -4220,13 +4227,9 @@ class BaseClient(API[C]):
                 request.headers["x-stainless-retry-count"] = str(attempt)
             headers: Mapping[str, str] = {}
             error: APIError
-            log(
-                DEBUG,
-                "Request: %s %s (attempt %d)",
-                request.method,
-                without_userinfo(request.url),
-                attempt + 1,
-            )
+            if logs(DEBUG):
+                shown = without_userinfo(request.url)
+                log(DEBUG, "Request: %s %s (attempt %d)", request.method, shown, attempt + 1)
             try:
                 response = self._follow(request)
                 response.retries_taken = attempt
@@ -4268,6 +4271,8 @@ class BaseClient(API[C]):
         return True
 
     def _log_response(self, response: HTTPResponse) -> None:
+        if not logs(INFO):
+            return
         log(
             INFO, 'HTTP Response: %s %s "%s %s %s" %.3f s, request id %s',
             response.request.method if response.request else "", without_userinfo(response.url),
