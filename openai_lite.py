@@ -1646,10 +1646,12 @@ class Connection:
         length: Optional[int] = None
         chunked = "chunked" in fields.get("transfer-encoding", "").lower()
         if "content-length" in fields and not chunked:
-            lengths = {part.strip() for part in fields["content-length"].split(",")}
-            text = lengths.pop()
-            if lengths or not re.match(r"[0-9]{1,18}\Z", text):
-                raise MalformedResponse(f"bad Content-Length {fields['content-length']!r}")
+            text = fields["content-length"]
+            if not plain_length.match(text):  # "5, 5" means 5
+                lengths = {part.strip() for part in text.split(",")}
+                text = lengths.pop()
+                if lengths or not plain_length.match(text):
+                    raise MalformedResponse(f"bad Content-Length {fields['content-length']!r}")
             length = int(text)
         if status in (204, 304) or status == 101 or request.method == "HEAD":
             length, chunked = 0, False
@@ -1712,6 +1714,10 @@ class Connection:
             self.transport.slots.append(None)
 
 
+plain_length = re.compile(r"[0-9]{1,18}\Z")
+plain_status = re.compile(r"(HTTP/1\.[01]) ([1-9][0-9][0-9])(?: (.*))?\Z")
+
+
 def read_head(file: io.BufferedReader) -> Tuple[str, int, str, Headers]:
     """(version, status, reason, headers) of the response that follows."""
     at_hand = file.peek(1)
@@ -1732,7 +1738,7 @@ def read_head(file: io.BufferedReader) -> Tuple[str, int, str, Headers]:
             lines.append(line)
         head = b"".join(lines)
     status_line, _, fields = head.decode("latin-1").replace("\r\n", "\n").partition("\n")
-    match = re.match(r"(HTTP/1\.[01]) ([1-9][0-9][0-9])(?: (.*))?\Z", status_line)
+    match = plain_status.match(status_line)
     if not match:
         raise MalformedResponse(f"the answer is not HTTP/1.1: it starts with {status_line[:40]!r}")
     if "\n " in fields or "\n\t" in fields:  # obsolete line folding

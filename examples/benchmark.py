@@ -747,7 +747,7 @@ def official_packages() -> Optional[str]:
     cache = cache or os.path.join(os.path.expanduser("~"), ".cache")
     name = "openai-%s-python%d.%d" % ((OFFICIAL,) + sys.version_info[:2])
     folder = os.path.join(cache, "openai_lite_benchmark", name)
-    python = os.path.join(folder, *(("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")))
+    python = os.path.join(folder, "Scripts" if os.name == "nt" else "bin", "python")
     find = "import os, openai; print(os.path.dirname(os.path.dirname(openai.__file__)))"
     for attempt in (1, 2):
         try:
@@ -765,7 +765,7 @@ def official_packages() -> Optional[str]:
 
 
 def make_certificate(folder: str) -> str:
-    """A certificate with its key for 127.0.0.1, and a CA directory that holds it; "" if no openssl."""
+    """A certificate with its key, and a CA directory that trusts it; "" without openssl."""
     import subprocess
 
     path = os.path.join(folder, "certificate.pem")
@@ -932,6 +932,7 @@ def main() -> None:
     if sys.argv[1:2] == ["serve"]:
         return serve(sys.argv[2])
     import argparse
+    import subprocess
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, help="how often each is measured (default 5)")
@@ -939,8 +940,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two rounds, smaller jobs")
     options = parser.parse_args()
     if options.quick and SCALE == 1:  # start over: the sizes are constants of this module
-        os.environ["BENCHMARK_SCALE"] = "4"
-        os.execv(sys.executable, [sys.executable, os.path.abspath(__file__), *sys.argv[1:]])
+        environment = dict(os.environ, BENCHMARK_SCALE="4")
+        sys.exit(subprocess.call([sys.executable, *sys.argv], env=environment))
     report(options.rounds or (2 if options.quick else 5), options.only, SCALE)
 
 
