@@ -609,9 +609,8 @@ class Headers(Mapping[str, str]):
     ) -> None:
         self.fields: Dict[str, str] = {}
         if isinstance(source, str):
-            lines = source.rstrip("\n").split("\n")
-            parts = [line.partition(":") for line in lines]
-            self.fields = {name.lower(): value.strip(" \t") for name, colon, value in parts if colon}
+            parts = [line.partition(":") for line in source.rstrip("\n").split("\n")]
+            self.fields = {name.lower(): val.strip(" \t") for name, colon, val in parts if colon}
             if len(self.fields) == len(parts) and "\r" not in source and "" not in self.fields:
                 return  # every line is a field, and no name comes twice
             self.fields = {}
