@@ -2942,18 +2942,19 @@ class Stream(Generic[T]):
     ) -> None:
         self.response = response
         self._reader = StreamReader(response, cast_to, client._secrets() if client else ())
-        self._items = self._iterate()
+        self._items: Generator[T, None, None] = self._iterate(self._reader)
 
-    def _iterate(self) -> Iterator[T]:
+    @staticmethod  # a generator that held `self` would keep a dropped stream, and its socket, alive
+    def _iterate(reader: StreamReader) -> Generator[Any, None, None]:
         end = None
         try:
             while end is None:
-                items, end = self._reader.batch()
+                items, end = reader.batch()
                 yield from items
             if end is not True:
                 raise end
         finally:
-            self.response.close()
+            reader.response.close()
 
     @property
     def completed(self) -> bool:
@@ -2974,6 +2975,10 @@ class Stream(Generic[T]):
     def close(self) -> None:
         """Release the connection; iteration is over."""
         self.response.close()
+        try:
+            self._items.close()
+        except ValueError:
+            pass  # another thread waits in it, and will find the connection closed
 
 
 class AsyncStream(Generic[T]):
@@ -5459,9 +5464,9 @@ class Response(BaseModel):
         """The text of all messages in the output, joined; "" if there is none."""
         return "".join(
             part.text
-            for item in self.output
+            for item in self.output or ()
             if item.type == "message"
-            for part in item.content
+            for part in item.content or ()
             if part.type == "output_text"
         )
 
