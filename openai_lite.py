@@ -2747,7 +2747,7 @@ class AsyncPageMethods(BasePage[T]):
 
     async def get_next_page(self) -> Self:
         """Fetch the page after this one; raises RuntimeError if there is none."""
-        page: Self = await self._client._perform_async(self._next_call())
+        page: Self = await self._client._perform(self._next_call())
         return page
 
     async def iter_pages(self) -> AsyncIterator[Self]:
@@ -3881,6 +3881,100 @@ def result_type(kind: Any) -> Any:
     if kind not in RESULT_NAMES:
         RESULT_NAMES[kind] = eval(kind, globals())
     return RESULT_NAMES[kind]
+
+# ---- 6.4 Undocumented endpoints ----
+
+if TYPE_CHECKING:
+
+    class CustomMethod:
+        """client.get, client.post and their like: `cast_to` is the type of what comes back."""
+
+        @overload
+        def __call__(
+            self, path: str, *, cast_to: Type[T], body: Any = ..., content: Any = ...,
+            options: RequestOptions = ..., files: Any = ..., stream: Literal[False] = ...,
+        ) -> T: ...
+        @overload
+        def __call__(
+            self, path: str, *, cast_to: Any, body: Any = ..., content: Any = ...,
+            options: RequestOptions = ..., files: Any = ..., stream: Literal[True],
+            stream_cls: Type[R],
+        ) -> R: ...
+        def __call__(self, path: str, **_: Any) -> Any: ...
+
+    class AsyncCustomMethod:
+        """The same, to be awaited."""
+
+        @overload
+        def __call__(
+            self, path: str, *, cast_to: Type[T], body: Any = ..., content: Any = ...,
+            options: RequestOptions = ..., files: Any = ..., stream: Literal[False] = ...,
+        ) -> Coroutine[Any, Any, T]: ...
+        @overload
+        def __call__(
+            self, path: str, *, cast_to: Any, body: Any = ..., content: Any = ...,
+            options: RequestOptions = ..., files: Any = ..., stream: Literal[True],
+            stream_cls: Type[R],
+        ) -> Coroutine[Any, Any, R]: ...
+        def __call__(self, path: str, **_: Any) -> Any: ...
+
+    class CustomEndpoint:
+        def __init__(self, verb: str) -> None: ...
+        @overload
+        def __get__(self, client: OpenAI, owner: Any = ...) -> CustomMethod: ...
+        @overload
+        def __get__(self, client: AsyncOpenAI, owner: Any = ...) -> AsyncCustomMethod: ...
+        def __get__(self, client: Any, owner: Any = ...) -> Any: ...
+
+else:
+
+    class CustomEndpoint:
+        """A verb, for any path: `client.post("/foo", cast_to=dict, body={"a": 1})`."""
+
+        def __init__(self, verb):
+            self.verb = verb
+
+        def __get__(self, client, owner=None):
+            return self if client is None else MethodType(self.send, client)
+
+        def send(
+            self, client, path, *, cast_to, body=None, content=None, options={}, files=None,
+            stream=False, stream_cls=None,
+        ):
+            """Send `body` as JSON, with `files` as a form, or `content` (bytes, a file) as it is.
+
+            Returns `cast_to`, which may be a model, a page, dict, str, bytes, HTTPResponse or None;
+            with stream=True a `stream_cls`, such as Stream[MyEvent].  `options` are RequestOptions.
+            """
+            call = custom_call(self.verb, path, cast_to, body, content, options, files)
+            call.event, call.stream, call.stream_cls = cast_to, stream, stream_cls
+            return client._perform(call)
+
+
+def custom_call(
+    verb: str, path: str, cast_to: Any, body: Any, content: Any, options: Mapping[str, Any],
+    files: Any,
+) -> Call:
+    known = ("headers", "params", "extra_json", "timeout", "max_retries", "idempotency_key")
+    for name in options:
+        if name not in known:
+            raise TypeError(f"unknown option {name!r}; there are {', '.join(known)}")
+    call = Call(verb, path)
+    call.cast, call.body = cast_to, omit if body is None else body
+    call.content = body if isinstance(body, bytes) else content
+    if files:
+        call.form = list(files.items() if isinstance(files, Mapping) else files)
+    call.headers = dict(options.get("headers") or {})
+    if options.get("idempotency_key"):
+        call.headers["Idempotency-Key"] = options["idempotency_key"]
+    call.query = dict(options.get("params") or {})
+    if options.get("extra_json"):
+        call.body = dict({} if body is None else body, **options["extra_json"])
+    call.timeout = options.get("timeout", omit)
+    call.max_retries = options.get("max_retries", omit)
+    return call
+
+
 ########################################################################
 ## 7. Clients: options, credentials, and the loop that tries again
 ########################################################################
@@ -4369,43 +4463,11 @@ class BaseClient(API[C]):
 
     # Undocumented endpoints.
 
-    def _custom(
-        self,
-        method: str,
-        path: str,
-        cast_to: Any,
-        body: Any,
-        options: Mapping[str, Any],
-        files: Any,
-        content: Any,
-        stream: bool,
-        stream_cls: Any,
-    ) -> Call:
-        call = Call(method, path)
-        call.cast, call.body = cast_to, omit if body is None else body
-        call.content = body if isinstance(body, bytes) else content
-        if files:
-            call.form = [
-                (n, f) for n, f in (files.items() if isinstance(files, Mapping) else files)
-            ]
-        known = ("headers", "params", "extra_json", "timeout", "max_retries", "idempotency_key")
-        for name in options:
-            if name not in known:
-                raise TypeError(f"unknown option {name!r}; there are {', '.join(known)}")
-        call.headers = dict(options.get("headers") or {})
-        if options.get("idempotency_key"):
-            call.headers["Idempotency-Key"] = options["idempotency_key"]
-        call.query = dict(options.get("params") or {})
-        if options.get("extra_json"):
-            call.body = dict(
-                {} if isinstance(call.body, Omit) else call.body, **options["extra_json"]
-            )
-        call.timeout, call.max_retries = options.get("timeout", omit), options.get(
-            "max_retries", omit
-        )
-        call.stream, call.stream_cls = stream, stream_cls
-        call.event = cast_to
-        return call
+    get = CustomEndpoint("GET")
+    post = CustomEndpoint("POST")
+    patch = CustomEndpoint("PATCH")
+    put = CustomEndpoint("PUT")
+    delete = CustomEndpoint("DELETE")
 
     def __getstate__(self) -> Dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_workers"}
@@ -4573,124 +4635,12 @@ class OpenAI(BaseClient["OpenAI"]):
             return self.api_key or ""
         return made_key("api_key", self.api_key())
 
-    @overload
-    def get(
-        self,
-        path: str,
-        *,
-        cast_to: Type[T],
-        options: RequestOptions = ...,
-        stream: Literal[False] = ...,
-    ) -> T: ...
-
-    @overload
-    def get(
-        self,
-        path: str,
-        *,
-        cast_to: Any,
-        options: RequestOptions = ...,
-        stream: Literal[True],
-        stream_cls: Type[R],
-    ) -> R: ...
-
-    def get(
-        self,
-        path: str,
-        *,
-        cast_to: Any,
-        options: Any = {},
-        stream: bool = False,
-        stream_cls: Any = None,
-    ) -> Any:
-        """GET any path; returns `cast_to`, which may be a model, dict, str or HTTPResponse."""
-        return self._perform(
-            self._custom("GET", path, cast_to, None, options, None, None, stream, stream_cls)
-        )
-
-    @overload
-    def post(
-        self,
-        path: str,
-        *,
-        cast_to: Type[T],
-        body: Any = ...,
-        content: Any = ...,
-        options: RequestOptions = ...,
-        files: Any = ...,
-        stream: Literal[False] = ...,
-    ) -> T: ...
-
-    @overload
-    def post(
-        self,
-        path: str,
-        *,
-        cast_to: Any,
-        body: Any = ...,
-        content: Any = ...,
-        options: RequestOptions = ...,
-        files: Any = ...,
-        stream: Literal[True],
-        stream_cls: Type[R],
-    ) -> R: ...
-
-    def post(
-        self, path: str, *, cast_to: Any, body: Any = None, content: Any = None, options: Any = {},
-        files: Any = None, stream: bool = False, stream_cls: Any = None,
-    ) -> Any:
-        """POST `body` as JSON, with `files` as a form, or `content` (bytes, a file) as it is."""
-        return self._perform(
-            self._custom("POST", path, cast_to, body, options, files, content, stream, stream_cls)
-        )
-
-    def patch(
-        self, path: str, *, cast_to: Type[T], body: Any = None, content: Any = None,
-        options: RequestOptions = {}, files: Any = None,
-    ) -> T:
-        """PATCH any path."""
-        result: T = self._perform(
-            self._custom("PATCH", path, cast_to, body, options, files, content, False, None)
-        )
-        return result
-
-    def put(
-        self, path: str, *, cast_to: Type[T], body: Any = None, content: Any = None,
-        options: RequestOptions = {}, files: Any = None,
-    ) -> T:
-        """PUT any path."""
-        result: T = self._perform(
-            self._custom("PUT", path, cast_to, body, options, files, content, False, None)
-        )
-        return result
-
-    def delete(
-        self,
-        path: str,
-        *,
-        cast_to: Type[T],
-        body: Any = None,
-        content: Any = None,
-        options: RequestOptions = {},
-    ) -> T:
-        """DELETE any path."""
-        result: T = self._perform(
-            self._custom("DELETE", path, cast_to, body, options, None, content, False, None)
-        )
-        return result
-
     def get_api_list(
-        self,
-        path: str,
-        *,
-        model: Any,
-        page: Type[T],
-        body: Any = None,
-        options: RequestOptions = {},
-        method: str = "get",
+        self, path: str, *, model: Any, page: Type[T], body: Any = None,
+        options: RequestOptions = {}, method: str = "get",
     ) -> T:
         """A page of objects from any path: `page=SyncCursorPage[Model], model=Model`."""
-        call = self._custom(method.upper(), path, page, body, options, None, None, False, None)
+        call = custom_call(method.upper(), path, page, body, None, options, None)
         call.item = model
         result: T = self._perform(call)
         return result
@@ -4817,12 +4767,12 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
 
     def _call(self, call: Call) -> Any:
         if call.view == "streamed":
-            return AsyncResponseContextManager(lambda: self._perform_async(call))
+            return AsyncResponseContextManager(lambda: self._perform(call))
         if call.view == "" and isinstance(call.cast, str) and call.cast.endswith("Page"):
-            return AsyncPaginator(lambda: self._perform_async(call))
-        return self._perform_async(call)
+            return AsyncPaginator(lambda: self._perform(call))
+        return self._perform(call)
 
-    async def _perform_async(self, call: Call) -> Any:
+    async def _perform(self, call: Call) -> Any:
         import asyncio
 
         key = await self._key()
@@ -4886,110 +4836,14 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
             stop.stop()
             raise
 
-    @overload
-    async def get(
-        self,
-        path: str,
-        *,
-        cast_to: Type[T],
-        options: RequestOptions = ...,
-        stream: Literal[False] = ...,
-    ) -> T: ...
-
-    @overload
-    async def get(
-        self,
-        path: str,
-        *,
-        cast_to: Any,
-        options: RequestOptions = ...,
-        stream: Literal[True],
-        stream_cls: Type[R],
-    ) -> R: ...
-
-    async def get(
-        self, path: str, *, cast_to: Any, options: Any = {}, stream: bool = False,
-        stream_cls: Any = None,
-    ) -> Any:
-        """GET any path; returns `cast_to`, which may be a model, dict, str or HTTPResponse."""
-        return await self._perform_async(
-            self._custom("GET", path, cast_to, None, options, None, None, stream, stream_cls)
-        )
-
-    @overload
-    async def post(
-        self,
-        path: str,
-        *,
-        cast_to: Type[T],
-        body: Any = ...,
-        content: Any = ...,
-        options: RequestOptions = ...,
-        files: Any = ...,
-        stream: Literal[False] = ...,
-    ) -> T: ...
-
-    @overload
-    async def post(
-        self,
-        path: str,
-        *,
-        cast_to: Any,
-        body: Any = ...,
-        content: Any = ...,
-        options: RequestOptions = ...,
-        files: Any = ...,
-        stream: Literal[True],
-        stream_cls: Type[R],
-    ) -> R: ...
-
-    async def post(
-        self, path: str, *, cast_to: Any, body: Any = None, content: Any = None, options: Any = {},
-        files: Any = None, stream: bool = False, stream_cls: Any = None,
-    ) -> Any:
-        """POST `body` as JSON, with `files` as a form, or `content` (bytes, a file) as it is."""
-        return await self._perform_async(
-            self._custom("POST", path, cast_to, body, options, files, content, stream, stream_cls)
-        )
-
-    async def patch(
-        self, path: str, *, cast_to: Type[T], body: Any = None, content: Any = None,
-        options: RequestOptions = {}, files: Any = None,
-    ) -> T:
-        """PATCH any path."""
-        result: T = await self._perform_async(
-            self._custom("PATCH", path, cast_to, body, options, files, content, False, None)
-        )
-        return result
-
-    async def put(
-        self, path: str, *, cast_to: Type[T], body: Any = None, content: Any = None,
-        options: RequestOptions = {}, files: Any = None,
-    ) -> T:
-        """PUT any path."""
-        result: T = await self._perform_async(
-            self._custom("PUT", path, cast_to, body, options, files, content, False, None)
-        )
-        return result
-
-    async def delete(
-        self, path: str, *, cast_to: Type[T], body: Any = None, content: Any = None,
-        options: RequestOptions = {},
-    ) -> T:
-        """DELETE any path."""
-        result: T = await self._perform_async(
-            self._custom("DELETE", path, cast_to, body, options, None, content, False, None)
-        )
-        return result
-
     def get_api_list(
         self, path: str, *, model: Any, page: Type[T], body: Any = None,
         options: RequestOptions = {}, method: str = "get",
     ) -> AsyncPaginator[Any, T]:
         """Pages of objects from any path: `page=AsyncCursorPage[Model], model=Model`."""
-        call = self._custom(method.upper(), path, page, body, options, None, None, False, None)
+        call = custom_call(method.upper(), path, page, body, None, options, None)
         call.item = model
-        return AsyncPaginator(lambda: self._perform_async(call))
+        return AsyncPaginator(lambda: self._perform(call))
 
     async def close(self) -> None:
         """Close the connections, which copies made by with_options share, and end the threads."""
