@@ -13,11 +13,13 @@ from __future__ import annotations
 import ast
 import asyncio
 import base64
+import codecs
 import contextlib
 import copy
 import dataclasses
 import datetime
 import email
+import enum
 import gc
 import gzip
 import http.client
@@ -35,10 +37,13 @@ import ssl
 import struct
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
 import traceback
+import tracemalloc
+import types
 import zipfile
 import zlib
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple, Union
@@ -247,6 +252,22 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> List[float]:
     return waits
 
 
+def whole_traceback(error: BaseException) -> str:
+    """All that Python would print about an error and its causes, its repr, and a pickle of it."""
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    shown = "".join(lines) + repr(error) + repr(getattr(error, "request", ""))
+    return shown + repr(getattr(error, "response", "")) + repr(pickle.dumps(error))
+
+
+def open_descriptors() -> int:
+    """How many files and sockets this process has open."""
+    gc.collect()
+    for directory in ("/proc/self/fd", "/dev/fd"):
+        if os.path.isdir(directory):
+            return len(os.listdir(directory))
+    pytest.skip("this system does not say which files are open")
+
+
 ########################################################################
 ## 1. Compatibility
 ########################################################################
@@ -354,13 +375,632 @@ def test_every_public_name_exists_once() -> None:
 
 # ---- 2.1 Server-sent events ----
 
+BOM = b"\xef\xbb\xbf"
+OK = b'data: {"a":1}\n\n'
+LONG = '{"a":"\u00e4\u20ac\U0001f600\u2028\u0085"}'
+
+# What to feed, and the (event, data) that the standard wants; after web-platform-tests,
+# eventsource/format-*.
+SSE_CASES: List[Tuple[str, bytes, List[Tuple[str, str]]]] = [
+    ("nothing", b"", []),
+    ("one event", OK, [("", '{"a":1}')]),
+    ("CR", b'data: {"a":1}\r\r', [("", '{"a":1}')]),
+    ("CRLF", b'data: {"a":1}\r\n\r\n', [("", '{"a":1}')]),
+    ("mixed line ends", b"data: 1\r\ndata: 2\rdata: 3\n\rdata: 4\r\n\n", [("", "1\n2\n3"), ("", "4")]),
+    ("LF, then CRLF", OK + b'data: {"b":2}\r\n\r\n' + OK, [("", '{"a":1}'), ("", '{"b":2}')] + [("", '{"a":1}')]),
+    ("CRLF, then LF", b"data: 1\r\n\r\n" + OK, [("", "1"), ("", '{"a":1}')]),
+    ("BOM", BOM + OK, [("", '{"a":1}')]),
+    ("BOM and CR", BOM + b"data: 1\r\r", [("", "1")]),
+    ("double BOM", BOM + BOM + OK + OK, [("", '{"a":1}')]),
+    ("double BOM and CRLF", BOM + BOM + b"data: 1\r\n\r\ndata: 2\r\n\r\n", [("", "2")]),
+    ("BOM after the start", OK + BOM + OK + OK, [("", '{"a":1}')] * 2),
+    ("BOM after a blank line", b"\n" + BOM + OK + OK, [("", '{"a":1}')]),
+    ("BOM after two blank lines", b"\n\n" + BOM + OK + OK, [("", '{"a":1}')]),
+    ("comments", b": hi\n\n:\n\n" + OK + b": bye\n\n", [("", '{"a":1}')]),
+    ("comment inside", b": hi\ndata: {\n: there\ndata: }\n\n", [("", "{\n}")]),
+    ("no space", b'data:{"a":1}\n\n', [("", '{"a":1}')]),
+    ("two spaces", b"data:  1\n\n", [("", " 1")]),
+    ("space inside the name", b"data : 1\n\ndata: 2\n\n", [("", "2")]),
+    ("leading space", b" data: 1\n\ndata: 2\n\n", [("", "2")]),
+    ("tab is no space", b"data:\t1\n\n", [("", "\t1")]),
+    ("upper case name", b"DATA: 1\n\ndata: 2\n\n", [("", "2")]),
+    ("field without colon", b"data\n\ndata: 1\n\n", [("", ""), ("", "1")]),
+    ("two fields without colon", b"data\ndata\n\n", [("", "\n")]),
+    ("empty data", b"data:\n\ndata: \n\n" + OK, [("", ""), ("", ""), ("", '{"a":1}')]),
+    ("JSON over lines", b'data: {"a":\ndata: 1}\n\n', [("", '{"a":\n1}')]),
+    ("JSON broken by a bare line", b'data: {"a":\n1}\n\n' + OK, [("", '{"a":'), ("", '{"a":1}')]),
+    ("JSON, then more of it", b'data: {"a":1}\ndata: 2\n\n', [("", '{"a":1}\n2')]),
+    ("JSON, then spaces", b'data: {"a":1}  \n\n', [("", '{"a":1}  ')]),
+    ("JSON, then junk", b'data: {"a":1}}\n\n' + OK, [("", '{"a":1}}'), ("", '{"a":1}')]),
+    ("other JSON", b'data: [1]\n\ndata: "x"\n\ndata: null\n\n', [("", "[1]"), ("", '"x"'), ("", "null")]),
+    ("no JSON", b"data: oops\n\n" + OK, [("", "oops"), ("", '{"a":1}')]),
+    ("event", b'event: e\ndata: {"a":1}\n\n' + OK, [("e", '{"a":1}'), ("", '{"a":1}')]),
+    ("event after data", b'data: {"a":1}\nevent: e\n\n', [("e", '{"a":1}')]),
+    ("event twice", b"event: a\nevent: b\ndata: 1\n\n", [("b", "1")]),
+    ("event without space", b'event:e\ndata:{"a":1}\n\n', [("e", '{"a":1}')]),
+    ("event without data", b"event: e\n\n" + OK, [("", '{"a":1}')]),
+    ("empty event", b"event: \n" + OK, [("", '{"a":1}')]),
+    ("id and retry", b'id: 1\nretry: 10\n' + OK, [("", '{"a":1}')]),
+    ("event and id", b'event: e\nid: 1\n' + OK, [("e", '{"a":1}')]),
+    ("bogus retry", b"retry: soon\n\nretry\n\n" + OK, [("", '{"a":1}')]),
+    ("NUL in id", b"id: a\x00b\n" + OK, [("", '{"a":1}')]),
+    ("NUL in data", b"data: a\x00b\n\n", [("", "a\x00b")]),
+    ("unknown field", b"justsometext\nfoo: bar\n" + OK, [("", '{"a":1}')]),
+    ("blank lines", b"\n\n\n" + OK + b"\n\n\n\n" + OK + b"\n", [("", '{"a":1}')] * 2),
+    ("UTF-8", ("data: " + LONG + "\n\n").encode(), [("", LONG)]),
+    ("UTF-8 and CRLF", ("data: " + LONG + "\r\n\r\n").encode(), [("", LONG)]),
+    ("U+2028 is no line end", b"data: a\xe2\x80\xa8data: b\xc2\x85c\x0bd\x0ce\x1cf\n\n", [("", "a\u2028data: b\x85c\x0bd\x0ce\x1cf")]),
+    ("invalid UTF-8", b'data: {"a":"\xff\xc3"}\n\n', [("", '{"a":"\ufffd\ufffd"}')]),
+    ("invalid UTF-8 at a line end", b"data: \xe2\x82\r\n\r\n", [("", "\ufffd")]),
+    ("dropped at the end", OK + b"data: 2", [("", '{"a":1}')]),
+    ("line but no blank line", OK + b"data: 2\n", [("", '{"a":1}')]),
+    ("CRLF but no blank line", b"data: 1\r\n\r\ndata: 2\r\n", [("", "1")]),
+    ("DONE", OK + b"data: [DONE]\n\n", [("", '{"a":1}'), ("", "[DONE]")]),
+    ("DONE without space", b"data:[DONE]\r\n\r\n", [("", "[DONE]")]),
+    ("DONE as a prefix", b"data: [DONE] really\n\n", [("", "[DONE] really")]),
+]
+
+
+def cuts(data: bytes) -> Iterator[List[bytes]]:
+    """The ways in which a network may deliver it."""
+    yield [data]
+    yield [data[i : i + 1] for i in range(len(data))]
+    yield [data[i : i + 3] for i in range(0, len(data), 3)]
+    for i in range(len(data) + 1):
+        yield [data[:i], b"", data[i:]]
+
+
+def in_json(events: List[Tuple[str, str]]) -> List[Tuple[str, Any]]:
+    """What JSONEventDecoder is to make of them."""
+    found: List[Tuple[str, Any]] = []
+    for event, data in events:
+        if data.startswith("[DONE]"):
+            found.append((event, openai.JSONEventDecoder.DONE))
+        elif data.strip():
+            try:
+                found.append((event, json.loads(data)))
+            except ValueError as err:
+                found.append((event, repr(err)))
+    return found
+
+
+@pytest.mark.parametrize("data, events", [row[1:] for row in SSE_CASES], ids=[r[0] for r in SSE_CASES])
+def test_events_are_the_same_however_the_network_cuts_them(
+    data: bytes, events: List[Tuple[str, str]]
+) -> None:
+    for pieces in cuts(data):
+        plain, parsed = openai.SSEDecoder(), openai.JSONEventDecoder()
+        assert [e for piece in pieces for e in plain.feed(piece)] == events, pieces
+        got = [e for piece in pieces for e in parsed.feed(piece)]
+        shown = [(n, repr(v) if isinstance(v, ValueError) else v) for n, v in got]
+        assert shown == in_json(events), pieces
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n"], ids=["LF", "CRLF"])
+def test_a_huge_event_in_small_pieces_costs_no_more_per_byte(end: bytes) -> None:
+    text = b"data: " + json.dumps({"a": "x" * (32 << 20)}).encode() + end
+    started = time.monotonic()
+    for decoder in (openai.SSEDecoder(), openai.JSONEventDecoder()):
+        events: List[Tuple[str, Any]] = []
+        for i in range(0, len(text), 1024):
+            events += decoder.feed(text[i : i + 1024])
+        (found,) = events
+        assert len(found[1]) == (1 if isinstance(found[1], dict) else 9 + (32 << 20))
+    # If each piece were searched or copied with all that came before: half a terabyte, minutes.
+    assert time.monotonic() - started < 30
+
+
+def chat_stream(body: bytes, **options: Any) -> Any:
+    """An iterator over the stream that a server answers with."""
+    with RawServer(answer(body, Content_Type="text/event-stream")) as server:
+        with client_of(server, **options) as client:
+            stream = client.chat.completions.create(model="m", messages=[], stream=True)
+            return list(stream), stream
+
+
+@pytest.mark.parametrize(
+    "end, completed",
+    [
+        (b"data: [DONE]\n\n", True),
+        (b"data: [DONE]\n", True),
+        (b"data: [DONE]", True),
+        (b"data:[DONE]\r\n\r\n", True),
+        (b"data: [DONE]\r\n", True),
+        (b"data: [DONE]\n\ndata: oops\n\n", True),
+        (b"", False),
+        (b": bye\n\n", False),
+        (b'data: {"id": "lost"}\n', False),
+    ],
+)
+def test_done_ends_a_stream_and_marks_it_completed(end: bytes, completed: bool) -> None:
+    items, stream = chat_stream(sse({"id": "1"}, {"id": "2"}) + end)
+    assert [item.id for item in items] == ["1", "2"]
+    assert stream.completed is completed
+    assert stream.response.is_closed
+
+
+@pytest.mark.parametrize(
+    "data, why",
+    [
+        (b'{"id": ', "Expecting value"),
+        (b"oops", "Expecting value"),
+        (b'{"id": "1"} {}', "Extra data"),
+        (b"[" * 100000, "nested too deeply"),
+    ],
+)
+def test_an_event_that_is_no_json_is_named_in_the_error(data: bytes, why: str) -> None:
+    with RawServer(answer(sse({"id": "1"}, data, {"id": "3"}))) as server:
+        with client_of(server) as client:
+            stream = client.chat.completions.create(model="m", messages=[], stream=True)
+            assert next(stream).id == "1"
+            with pytest.raises(openai.APIResponseValidationError, match="event 2 .*" + why) as caught:
+                next(stream)
+    assert caught.value.status_code == 200 and stream.response.is_closed
+
+
+def test_invalid_utf8_in_an_event_becomes_replacement_characters() -> None:
+    items, _ = chat_stream(b'data: {"id": "a\xff"}\n\n')
+    assert items[0].id == "a\ufffd"
+
 # ---- 2.2 JSON ----
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    y: Any = None
+
+
+class Colour(str, enum.Enum):
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    "value, encoded",
+    [
+        ({"a": [1, 2.5], "b": {"c": None, "d": True}}, '{"a":[1,2.5],"b":{"c":null,"d":true}}'),
+        ({"a": "\u00e9\u2028\U0001f600 \"\\\n"}, '{"a":"\u00e9\u2028\U0001f600 \\"\\\\\\n"}'),
+        ({"a": (1, (2,))}, '{"a":[1,[2]]}'),
+        ({"a": datetime.datetime(2026, 1, 2, 3, 4, 5)}, '{"a":"2026-01-02T03:04:05"}'),
+        ({"a": datetime.date(2026, 1, 2), "b": datetime.time(3)}, '{"a":"2026-01-02","b":"03:00:00"}'),
+        ({"a": Point(1, [Point(2)])}, '{"a":{"x":1,"y":[{"x":2,"y":null}]}}'),
+        ({"a": Colour.RED}, '{"a":"red"}'),
+        ({"a": types.MappingProxyType({"b": 1})}, '{"a":{"b":1}}'),
+        ({"a": {1}, "b": {2: 3}.values(), "c": (n for n in [4])}, '{"a":[1],"b":[3],"c":[4]}'),
+        ({"a": openai.BaseModel(b=openai.BaseModel(c=1))}, '{"a":{"b":{"c":1}}}'),
+        ({"a": openai.omit, "b": openai.NOT_GIVEN, "c": 1}, '{"c":1}'),
+        ({"a": {"b": openai.omit, "c": [1, openai.omit, {"d": openai.omit}]}}, '{"a":{"c":[1,{}]}}'),
+        ({"a": openai.BaseModel(b=openai.omit, c=1)}, '{"a":{"c":1}}'),
+        ({"a": types.MappingProxyType({"b": openai.omit})}, '{"a":{}}'),
+        ({"a": Point(1, openai.omit)}, '{"a":{"x":1}}'),
+        ({"a": {openai.omit}, "b": ({"c": openai.omit} for _ in range(2))}, '{"a":[],"b":[{},{}]}'),
+        ({"a": (n for n in [1, 2]), "b": {"c": openai.omit}}, '{"a":[1,2],"b":{}}'),
+        ({"a": datetime.date(2026, 1, 2), "b": {"c": openai.omit}}, '{"a":"2026-01-02","b":{}}'),
+    ],
+)
+def test_json_is_compact_unescaped_and_without_omit(value: Any, encoded: str) -> None:
+    assert openai.encode_json(value) == encoded.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    "value, kind, message",
+    [
+        (float("nan"), ValueError, "not JSON compliant"),
+        (float("-inf"), ValueError, "not JSON compliant"),
+        (b"x", TypeError, "base64"),
+        (object(), TypeError, "a object cannot be sent as JSON"),
+        (pathlib.PurePosixPath("a"), TypeError, "a PurePosixPath cannot be sent as JSON"),
+        (Point, TypeError, "a type cannot be sent as JSON"),
+        ("\ud800", ValueError, "surrogates not allowed"),
+    ],
+)
+def test_what_json_cannot_hold_is_refused_before_anything_is_sent(
+    value: Any, kind: Any, message: str
+) -> None:
+    with RawServer(answer()) as server, client_of(server) as client:
+        with pytest.raises(kind, match=message):
+            client.responses.create(model="m", input="x", metadata={"a": value})
+        assert server.connections == 0
 
 # ---- 2.3 Query strings and paths ----
 
+
+@pytest.mark.parametrize(
+    "query, encoded",
+    [
+        ({"a": [1, True, None]}, "a[]=1&a[]=true"),
+        ({"a": (1, 2)}, "a[]=1&a[]=2"),
+        ({"a": [], "b": {}, "c": None, "d": openai.omit}, ""),
+        ({"a": {"b": {"c": True, "d": openai.omit}}}, "a[b][c]=true"),
+        ({"a": {"b": [1, 2]}}, "a[b][]=1&a[b][]=2"),
+        ({"a": [{"b": 1}, {"c": 2}]}, "a[][b]=1&a[][c]=2"),
+        ({"a": [[1, 2], [3]]}, "a[][]=1&a[][]=2&a[][]=3"),
+        ({"a": False, "b": 0, "c": "", "d": 1.5}, "a=false&b=0&c=&d=1.5"),
+        ({"a": openai.BaseModel(b=1)}, "a[b]=1"),
+        ({"a b": "x y&z=\u00fc+/?#~"}, "a+b=x+y%26z%3D%C3%BC%2B%2F%3F%23~"),
+    ],
+)
+def test_queries_are_written_as_the_official_client_writes_them(
+    query: Dict[str, Any], encoded: str
+) -> None:
+    expected = encoded.replace("[", "%5B").replace("]", "%5D")
+    assert openai.encode_query(query) == expected
+    with RawServer(answer()) as server, client_of(server) as client:
+        client.get("/x", cast_to=object, options={"params": query})
+    assert server.requests[0][0].split(" ")[1] == "/v1/x" + ("?" + expected if expected else "")
+
+
+SEGMENTS = [
+    ("gpt-4o", "gpt-4o"), ("ft:gpt-4o:acme::7p4l", "ft:gpt-4o:acme::7p4l"), ("a b", "a%20b"),
+    ("a/b", "a%2Fb"), ("/", "%2F"), ("a?b", "a%3Fb"), ("a#b", "a%23b"), ("%", "%25"),
+    ("%41", "%2541"), ("a%2fb", "a%252fb"), ("a\\b", "a%5Cb"), ("\r\n", "%0D%0A"),
+    ("\u00e9\U0001f600", "%C3%A9%F0%9F%98%80"), ("~a_b.c-d", "~a_b.c-d"), ("...", "..."),
+    ("..a", "..a"), ("a..", "a.."), (" ", "%20"), (5, "5"), ("%252e", "%25252e"), ("a\n", "a%0A"),
+]
+
+
+@pytest.mark.parametrize("value, encoded", SEGMENTS)
+def test_a_path_parameter_stays_one_segment(value: Any, encoded: str) -> None:
+    with RawServer(answer({"id": "m"})) as server, client_of(server) as client:
+        client.models.retrieve(value)
+    assert server.requests[0][0].startswith(f"GET /v1/models/{encoded} HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("value", ["", None, ".", "..", "%2e", "%2E%2e", ".%2e", "%2E."])
+def test_a_path_parameter_that_would_change_the_path_is_refused(value: Any) -> None:
+    with RawServer(answer()) as server, client_of(server) as client:
+        with pytest.raises(ValueError, match="`model`"):
+            client.models.retrieve(value)
+        assert server.connections == 0
+
 # ---- 2.4 Multipart forms ----
 
+
+def parse_form(request: Tuple[str, bytes]) -> List[Tuple[Dict[str, str], bytes]]:
+    """(headers, content) of each part of a multipart request; strict about every byte."""
+    head, body = request
+    headers = headers_of(head)
+    kind, _, boundary = headers["content-type"].partition("; boundary=")
+    assert kind == "multipart/form-data" and int(headers["content-length"]) == len(body)
+    first, *parts, last = (b"\r\n" + body).split(b"\r\n--" + boundary.encode())
+    assert first == b"" and last == b"--\r\n"
+    found = []
+    for part in parts:
+        assert part[:2] == b"\r\n"
+        head_of_part, _, content = part[2:].partition(b"\r\n\r\n")
+        lines = [line.partition(": ") for line in head_of_part.decode("utf-8").split("\r\n")]
+        assert len(lines) == len({name.lower() for name, _, _ in lines}), "a header twice"
+        found.append(({name: value for name, _, value in lines}, content))
+    return found
+
+
+def upload(file: Any, **fields: Any) -> Any:
+    """The parts that `client.files.create(file=file)` sends."""
+    with RawServer(answer({"id": "f"})) as server, client_of(server) as client:
+        client.files.create(**dict({"file": file, "purpose": "batch"}, **fields))
+    return parse_form(server.requests[0])
+
+
+def disposition(name: str, filename: str) -> str:
+    return f'form-data; name="{name}"; filename="{filename}"'
+
+
+@pytest.mark.parametrize(
+    "file, filename, mime, content",
+    [
+        (b"x", "upload", "application/octet-stream", b"x"),
+        (b"", "upload", "application/octet-stream", b""),
+        (bytearray(b"x"), "upload", "application/octet-stream", b"x"),
+        (memoryview(b"x"), "upload", "application/octet-stream", b"x"),
+        (("a.txt", b"x"), "a.txt", "text/plain", b"x"),
+        (("a.txt", "\u00e9"), "a.txt", "text/plain", b"\xc3\xa9"),
+        (("a.bin", b"x", "text/csv"), "a.bin", "text/csv", b"x"),
+        (("a.png", b"x", None), "a.png", "image/png", b"x"),
+        (("a", b"x"), "a", "application/octet-stream", b"x"),
+        (('"\r\n\u00e9;\\.txt', b"x"), "%22%0D%0A\u00e9;\\.txt", "text/plain", b"x"),
+    ],
+)
+def test_files_in_memory_become_parts(
+    file: Any, filename: str, mime: str, content: bytes
+) -> None:
+    fields, part = upload(file)
+    assert fields == ({"Content-Disposition": 'form-data; name="purpose"'}, b"batch")
+    assert part == ({"Content-Disposition": disposition("file", filename), "Content-Type": mime}, content)
+
+
+def test_a_tuple_of_four_adds_headers_and_its_content_type_wins() -> None:
+    _, (headers, _) = upload(("a.txt", b"x", "text/x", {"Content-Type": "q/q", "X-A": "1"}))
+    assert headers == {
+        "Content-Disposition": disposition("file", "a.txt"), "Content-Type": "q/q", "X-A": "1"
+    }
+
+
+def test_a_tuple_without_a_name_is_sent_without_one_as_the_official_client_does() -> None:
+    assert upload((None, b"x"))[1] == ({"Content-Disposition": 'form-data; name="file"'}, b"x")
+
+
+def test_fields_come_first_nested_and_in_arrays_with_names_escaped() -> None:
+    with RawServer(answer()) as server, client_of(server) as client:
+        client.post(
+            "/x", cast_to=object, files={'f"': b"1", "g[]": ("n", b"2")},
+            body={"a": {"b": 1, "c": [True, None]}, "d": ["x", "y"], "e\r\n": "\u00e9", "f": openai.omit},
+        )
+    parts = parse_form(server.requests[0])
+    assert [(p[0]["Content-Disposition"], p[1]) for p in parts] == [
+        ('form-data; name="a[b]"', b"1"),
+        ('form-data; name="a[c][]"', b"true"),
+        ('form-data; name="d[]"', b"x"),
+        ('form-data; name="d[]"', b"y"),
+        ('form-data; name="e%0D%0A"', "\u00e9".encode()),
+        (disposition("f%22", "upload"), b"1"),
+        (disposition("g[]", "n"), b"2"),
+    ]
+
+
+class Recorded(io.BytesIO):
+    """A file that remembers how much was asked of it at once."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.sizes: List[int] = []
+
+    def readinto(self, buffer: Any) -> int:
+        self.sizes.append(len(buffer))
+        return super().readinto(buffer)
+
+    def read(self, size: Optional[int] = -1) -> bytes:
+        self.sizes.append(1 << 60 if size is None or size < 0 else size)
+        return super().read(size)
+
+
+def test_files_on_disk_and_file_objects_are_sent_whole(tmp_path: pathlib.Path) -> None:
+    data = os.urandom(600_000)
+    path = tmp_path / "\u00e9.jsonl"
+    path.write_bytes(data)
+    with open(str(path), "rb") as file, tempfile.SpooledTemporaryFile() as spooled:
+        file.read(5)  # where it stands does not matter: the official client rewinds as well
+        spooled.write(data)
+        recorded = Recorded(data)
+        for source, name in (
+            (path, "\u00e9.jsonl"), (file, "\u00e9.jsonl"), (recorded, "upload"),
+            (spooled, "upload"), (("n.txt", path), "n.txt"), (("n.txt", recorded), "n.txt"),
+        ):
+            headers, content = upload(source)[1]
+            assert headers["Content-Disposition"] == disposition("file", name)
+            assert content == data
+        assert not file.closed and not recorded.closed
+    assert max(recorded.sizes) <= openai.BLOCK
+
+
+def test_an_empty_file_on_disk_is_an_empty_part(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    assert upload(tmp_path / "a")[1][1] == b""
+
+
+class NotSeekable(io.RawIOBase):
+    """As a pipe or an HTTP response is."""
+
+    def __init__(self, data: bytes) -> None:
+        self.source = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self.source.readinto(buffer)
+
+
+def test_what_cannot_seek_is_spooled_and_can_be_sent_again(slept: List[float]) -> None:
+    data = os.urandom(300_000)
+    with RawServer(hang_up(), answer({"id": "f"})) as server:
+        with client_of(server, max_retries=1) as client:
+            client.files.create(file=NotSeekable(data), purpose="batch")
+    assert [parse_form(r)[1][1] for r in server.requests] == [data, data]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_a_path_to_a_named_pipe_is_read_to_its_end(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(str(path))
+    writer = threading.Thread(target=path.write_bytes, args=(b"x" * 100_000,), daemon=True)
+    writer.start()
+    headers, content = upload(path)[1]
+    assert headers["Content-Disposition"] == disposition("file", "pipe")
+    assert content == b"x" * 100_000
+
+
+@pytest.mark.parametrize("kind", ["path", "file object", "bytes"])
+def test_a_retry_sends_a_file_again_from_its_start(
+    kind: str, tmp_path: pathlib.Path, slept: List[float]
+) -> None:
+    data = os.urandom(300_000)
+    path = tmp_path / "a.bin"
+    path.write_bytes(data)
+    source: Any = {"path": path, "file object": io.BytesIO(data), "bytes": data}[kind]
+    busy = answer(status="503 Busy")
+    with RawServer(busy, hang_up(), answer({"id": "f"})) as server:
+        with client_of(server, max_retries=2) as client:
+            client.files.create(file=source, purpose="batch")
+    assert [parse_form(r)[1][1] for r in server.requests] == [data] * 3
+
+
+@pytest.mark.parametrize(
+    "file, kind, message",
+    [
+        ("a.txt", TypeError, r"`file` must be .*for a path in a str write Path"),
+        (5, TypeError, "`file` must be .*not int"),
+        (io.StringIO("x"), TypeError, "`file` is a file opened in text mode; open it with 'rb'"),
+        (("a.txt", io.StringIO("x")), TypeError, "text mode"),
+        (("a",), TypeError, r"`file` must be \(filename, content"),
+        (("a", b"", "b", {}, 1), TypeError, r"`file` must be \(filename, content"),
+        (pathlib.Path("/no/such/file"), FileNotFoundError, "/no/such/file"),
+        (HERE, OSError, "directory|denied"),
+        (("a", b"x", "text/plain\r\nX: y"), openai.OpenAIError, "'Content-Type'"),
+        (("a", b"x", None, {"X": "a\nb"}), openai.OpenAIError, "'X'"),
+        (("a", b"x", None, {"X\r\nY": "a"}), openai.OpenAIError, "name"),
+    ],
+)
+def test_what_is_no_file_is_refused_before_anything_is_sent(
+    file: Any, kind: Any, message: str
+) -> None:
+    with RawServer(answer()) as server, client_of(server, max_retries=2) as client:
+        with pytest.raises(kind, match=message) as caught:
+            client.files.create(file=file, purpose="batch")
+        assert server.connections == 0
+    assert not isinstance(caught.value, openai.APIConnectionError)
+
+
+def test_a_codec_that_reads_text_is_refused_too(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    with codecs.open(str(tmp_path / "a"), "r", "utf-8") as file:
+        with pytest.raises(TypeError, match="text mode"):
+            upload(file)
+
+
+class Shrinking(io.BytesIO):
+    def readinto(self, buffer: Any) -> int:
+        return super().readinto(buffer) if self.tell() < 300_000 else 0
+
+
+def test_a_file_that_shrinks_while_it_is_sent_is_an_error_that_says_so(slept: List[float]) -> None:
+    with RawServer(answer()) as server, client_of(server, max_retries=2) as client:
+        with pytest.raises(openai.OpenAIError, match="became shorter while it was being sent") as e:
+            client.files.create(file=Shrinking(b"x" * 1_000_000), purpose="batch")
+    assert not isinstance(e.value, openai.APIConnectionError) and slept == []
+
+
+def test_a_file_that_vanishes_before_a_retry_is_no_connection_error(
+    tmp_path: pathlib.Path, slept: List[float]
+) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"x")
+
+    def remove(conn: socket.socket) -> None:
+        path.unlink()
+
+    with RawServer(remove, answer()) as server, client_of(server, max_retries=2) as client:
+        with pytest.raises(openai.OpenAIError, match="cannot read a: .*No such file") as caught:
+            client.files.create(file=path, purpose="batch")
+    assert not isinstance(caught.value, openai.APIConnectionError) and len(slept) == 1
+
+
+def discard(conn: socket.socket) -> None:
+    """Read and forget what a client sends, then answer."""
+    conn.settimeout(60)
+    seen = b""
+    while not seen.endswith(b"--\r\n"):
+        seen = seen[-8:] + conn.recv(1 << 20)
+    conn.sendall(answer({"id": "f"}))
+
+
+def test_a_large_file_is_sent_in_constant_memory_and_closed(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "large"
+    with open(str(path), "wb") as file:
+        file.truncate(64 << 20)  # sparse: it needs no disk
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(1)
+    thread = threading.Thread(target=lambda: discard(listener.accept()[0]), daemon=True)
+    thread.start()
+    open_before = open_descriptors()
+    client = OpenAI(api_key=KEY, base_url=f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
+    client.models  # what is imported and cached once does not count
+    tracemalloc.start()
+    try:
+        client.files.create(file=path, purpose="batch")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20
+    client.close()
+    thread.join()
+    listener.close()
+    assert open_descriptors() < open_before
+
 # ---- 2.5 Headers ----
+
+
+def test_headers_compare_without_case_and_join_what_is_repeated() -> None:
+    headers = openai.Headers("X-A: 1\nx-b:\t2 \nX-a:3\nEmpty:\n")
+    assert headers["x-A"] == "1, 3" and headers["X-B"] == "2" and headers["empty"] == ""
+    assert "X-B" in headers and "x-c" not in headers and 5 not in headers
+    assert headers.get("X-C") is None and headers.get("X-C", "d") == "d"
+    assert sorted(headers) == ["empty", "x-a", "x-b"] and len(headers) == 3
+    assert dict(openai.Headers([("A", "1"), ("a", "2")])) == {"a": "1, 2"}
+    assert dict(openai.Headers({"A": "1"})) == {"a": "1"} and dict(openai.Headers()) == {}
+    with pytest.raises(KeyError):
+        headers["x-c"]
+
+
+@pytest.mark.parametrize(
+    "name", ["Authorization", "API-Key", "X-Api-Key", "Proxy-Authorization", "Cookie", "Set-Cookie"]
+)
+def test_headers_hide_secrets_in_their_repr(name: str) -> None:
+    shown = repr(openai.Headers({name: KEY, "X-A": "b"}))
+    assert KEY not in shown and "'x-a': 'b'" in shown
+
+
+@pytest.mark.parametrize(
+    "name, value, message",
+    [
+        ("Authorization", f"Bearer {KEY}\n", "line break"),
+        ("Authorization", f"Bearer {KEY}\r\nX: y", "line break"),
+        ("Authorization", f"Bearer \u201c{KEY}\u201d", "curly quotes"),
+        ("Authorization", f"Bearer {KEY}\u00e9", "curly quotes"),
+        ("X-A", f"{KEY}\0", "line break"),
+        ("X-A", f"{KEY}\u20ac", "curly quotes"),
+        ("X-A\r\nX-B: c", KEY, "no header name"),
+        ("X A", KEY, "no header name"),
+        ("X-A:", KEY, "no header name"),
+        ("", KEY, "no header name"),
+        ("X-\u00e9", KEY, "no header name"),
+    ],
+)
+def test_headers_that_http_cannot_carry_are_refused_without_showing_them(
+    name: str, value: str, message: str
+) -> None:
+    with RawServer(answer()) as server, client_of(server) as client:
+        with pytest.raises(openai.OpenAIError, match=message) as caught:
+            client.models.list(extra_headers={name: value})
+        assert server.connections == 0
+        with pytest.raises(openai.OpenAIError, match=message):
+            client_of(server, default_headers={name: value})
+    assert KEY not in whole_traceback(caught.value)
+
+
+@pytest.mark.parametrize("key", [KEY + "\n", "\u201c" + KEY, "\n" + KEY, KEY + "\u00e9"])
+def test_a_key_with_leftovers_is_refused_at_once_without_showing_it(key: str) -> None:
+    for options in ({"api_key": key}, {"api_key": KEY[::-1], "organization": key + "\u20ac"}):
+        with pytest.raises(openai.OpenAIError) as caught:
+            OpenAI(**options)
+        assert KEY not in whole_traceback(caught.value)
+        assert list(options)[-1] in str(caught.value)
+    client = OpenAI(api_key=lambda: key, base_url="http://127.0.0.1:9")
+    with pytest.raises(openai.OpenAIError, match="api_key") as caught:
+        client.models.list()
+    assert KEY not in whole_traceback(caught.value)
+
+
+def test_headers_of_a_call_replace_those_of_the_client_in_any_case() -> None:
+    with RawServer(answer()) as server:
+        with client_of(server, default_headers={"X-A": "1", "x-b": "2", "user-agent": "me"}) as client:
+            client.models.list(
+                extra_headers={"x-a": "3", "X-B": openai.omit, "ACCEPT": "text/plain", "X-C": "\u00e9"}
+            )
+    head = server.requests[0][0]
+    sent = headers_of(head)
+    assert sent["x-a"] == "3" and "x-b" not in sent and sent["user-agent"] == "me"
+    assert sent["accept"] == "text/plain" and sent["x-c"] == "\u00e9"
+    names = [line.partition(":")[0].lower() for line in head.splitlines()[1:]]
+    assert len(names) == len(set(names))
+
+
+def test_a_host_header_of_your_own_replaces_the_usual_one() -> None:
+    with RawServer(answer()) as server:
+        with client_of(server, default_headers={"host": "api.example.com"}) as client:
+            client.models.list()
+    lines = [x for x in server.requests[0][0].splitlines() if x.lower().startswith("host:")]
+    assert [line.partition(": ")[2] for line in lines] == ["api.example.com"]
 
 ########################################################################
 ## 3. Errors
