@@ -355,14 +355,14 @@ class JSONEventDecoder:
 
 
 class OmitInside(Exception):
-    """A body holds `omit` somewhere below its top level."""
+    """A body holds `omit` below its top level, or an iterator, which can be read only once."""
 
 
 def jsonable(value: Any) -> Any:
     """What `json` asks about a value that it does not know."""
     if isinstance(value, BaseModel):
         return value.__dict__
-    if isinstance(value, Omit):
+    if isinstance(value, Omit) or (isinstance(value, Iterator) and not hasattr(value, "read")):
         raise OmitInside()
     if hasattr(value, "model_dump"):  # a pydantic object
         return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
@@ -374,7 +374,7 @@ def jsonable(value: Any) -> Any:
         return {name: getattr(value, name) for name in value.__dataclass_fields__}
     if isinstance(value, (bytes, bytearray, memoryview)):
         raise TypeError("bytes have no place in JSON: send them as base64 text")
-    if isinstance(value, Iterable):  # a generator, a set, a view of a dict
+    if isinstance(value, Iterable) and not hasattr(value, "read"):  # a set, a view of a dict
         return list(value)
     raise TypeError(f"a {type(value).__name__} cannot be sent as JSON")
 
@@ -393,13 +393,17 @@ def encode_json(value: Any) -> bytes:
 
 
 def without_omit(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        value = value.__dict__
+    """`value` in plain dicts and lists, without what is not to be sent."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
     if isinstance(value, Mapping):
         return {k: without_omit(v) for k, v in value.items() if not isinstance(v, Omit)}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, Iterator)) and not hasattr(value, "read"):
         return [without_omit(item) for item in value if not isinstance(item, Omit)]
-    return value
+    try:
+        return without_omit(jsonable(value))
+    except TypeError:
+        return value  # whoever writes it will say what is wrong with it
 
 
 # ---- 2.3 Query strings and paths ---- https://www.rfc-editor.org/rfc/rfc3986#section-3.3
@@ -457,9 +461,11 @@ class FilePart:
         self.source, self.size, self.label = source, size, label
 
     def blocks(self) -> Iterator[memoryview]:
-        file = open(self.source, "rb") if isinstance(self.source, str) else self.source
+        file = self.source
         try:
-            if file is self.source:
+            if isinstance(file, str):
+                file = open(file, "rb")
+            else:
                 file.seek(0)  # the whole file, also for a retry
             buffer = memoryview(bytearray(min(BLOCK, self.size) or 1))
             left = self.size
@@ -472,6 +478,8 @@ class FilePart:
                     )
                 yield buffer[:got]
                 left -= got
+        except OSError as err:  # which the transport would take for a failure of the network
+            raise OpenAIError(f"cannot read {self.label}: {err}") from err
         finally:
             if file is not self.source:
                 file.close()
@@ -496,12 +504,12 @@ class MultipartBody:
             for key, text in flatten(name, fields[name]):
                 self.add(boundary, f'name="{escape(key)}"', "", text.encode("utf-8"))
         for name, file in files:
-            filename, part, mime, headers = file_part(name, file)
+            filename, part, headers = file_part(name, file)
             head = "".join(f"{k}: {header_value(k, v)}\r\n" for k, v in headers.items())
             disposition = f'name="{escape(name)}"'
             if filename is not None:
                 disposition += f'; filename="{escape(filename)}"'
-            self.add(boundary, disposition, head + f"Content-Type: {mime}\r\n", part)
+            self.add(boundary, disposition, head, part)
         self.parts.append(b"--" + boundary.encode() + b"--\r\n")
         self.length = sum(p.size if isinstance(p, FilePart) else len(p) for p in self.parts)
 
@@ -524,18 +532,18 @@ def escape(name: str) -> str:
     return name.replace("\r", "%0D").replace("\n", "%0A").replace('"', "%22")
 
 
-def file_part(name: str, file: Any) -> Tuple[Optional[str], Any, str, Mapping[str, str]]:
-    """(filename, bytes or FilePart, content type, headers) of what a caller passed as a file."""
+def file_part(name: str, file: Any) -> Tuple[Optional[str], Any, Dict[str, str]]:
+    """(filename, bytes or FilePart, headers) of what a caller passed as a file."""
     filename: Optional[str] = None
     mime: Optional[str] = None
-    headers: Mapping[str, str] = {}
+    headers: Dict[str, str] = {}
     content = file
     if isinstance(file, tuple):
         if not 2 <= len(file) <= 4:
             raise TypeError(f"`{name}` must be (filename, content[, content_type[, headers]])")
         filename, content = file[0], file[1]
         mime = file[2] if len(file) > 2 else None
-        headers = (file[3] if len(file) > 3 else None) or {}
+        headers = dict((file[3] if len(file) > 3 else None) or {})
     part: Any
     if isinstance(content, (bytes, bytearray, memoryview)):
         part, default = bytes(content), "upload"
@@ -543,7 +551,11 @@ def file_part(name: str, file: Any) -> Tuple[Optional[str], Any, str, Mapping[st
         path = os.fspath(content)
         path = path if isinstance(path, str) else os.fsdecode(path)
         default = os.path.basename(path)
-        part = FilePart(path, os.stat(path).st_size, default)
+        with open(path, "rb") as opened:  # a wrong path is an error before anything is sent
+            if os.path.isfile(path):
+                part = FilePart(path, opened.seek(0, os.SEEK_END), default)
+            else:
+                part = open_part(name, opened, default)
     elif hasattr(content, "read"):
         named = getattr(content, "name", None)
         default = os.path.basename(named) if isinstance(named, str) else "upload"
@@ -555,21 +567,23 @@ def file_part(name: str, file: Any) -> Tuple[Optional[str], Any, str, Mapping[st
             f"`{name}` must be bytes, a file opened with 'rb', a pathlib.Path or a (filename, "
             f"content) tuple, not {type(content).__name__}; for a path in a str write Path(...)"
         )
-    if filename is None:
+    if filename is None and not isinstance(file, tuple):  # (None, content) asks for no name
         filename = default
-    if mime is None:
+    if mime is None and filename is not None:
         import mimetypes
 
         mime = mimetypes.guess_type(filename)[0] or "application/octet-stream"
-    return filename, part, mime, headers
+    if mime is not None and not any(k.lower() == "content-type" for k in headers):
+        headers["Content-Type"] = mime
+    return filename, part, headers
 
 
 def open_part(name: str, file: Any, label: str) -> Any:
-    if isinstance(file, io.TextIOBase):
+    if isinstance(file, io.TextIOBase) or isinstance(file.read(0), str):
         raise TypeError(f"`{name}` is a file opened in text mode; open it with 'rb'")
     try:
-        file.seek(0)
-        return FilePart(file, file.seek(0, os.SEEK_END), label)
+        file.seek(0, os.SEEK_END)
+        return FilePart(file, file.tell(), label)  # not all that can seek return the position
     except (OSError, AttributeError, io.UnsupportedOperation):
         # A pipe can be read once, and its length is unknown: keep it on disk, so that the length
         # can be sent ahead and the body again.
@@ -644,8 +658,13 @@ class Headers(Mapping[str, str]):
         return f"Headers({shown!r})"
 
 
+header_name = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+
+
 def header_value(name: str, value: Any) -> str:
     """`value`, if it can stand in a header; the message of the error never shows it."""
+    if not header_name.match(name):
+        raise OpenAIError(f"{name!r} is no header name")
     text = value if isinstance(value, str) else str(value)
     try:
         text.encode("latin-1" if name.lower() not in SECRET_HEADERS else "ascii")
@@ -1037,10 +1056,12 @@ class HTTPRequest:
 
     def head(self, target: str) -> bytes:
         """Request line and headers as bytes."""
-        host = self.origin.host if ":" not in self.origin.host else f"[{self.origin.host}]"
-        if self.origin.port != (443 if self.origin.scheme == "https" else 80):
-            host += f":{self.origin.port}"
-        lines = [f"{self.method} {target} HTTP/1.1\r\nHost: {host}"]
+        lines = [f"{self.method} {target} HTTP/1.1"]
+        if not any(len(name) == 4 and name.lower() == "host" for name in self.headers):
+            host = self.origin.host if ":" not in self.origin.host else f"[{self.origin.host}]"
+            if self.origin.port != (443 if self.origin.scheme == "https" else 80):
+                host += f":{self.origin.port}"
+            lines.append(f"Host: {host}")
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         if hasattr(self.body, "length"):
             lines.append(f"Content-Length: {self.body.length}")
