@@ -485,6 +485,11 @@ class FilePart:
                 file.close()
 
 
+def blocks_of(data: bytes) -> Iterator[memoryview]:
+    for start in range(0, len(data), BLOCK):
+        yield memoryview(data)[start : start + BLOCK]
+
+
 def read_into(file: Any, view: memoryview) -> int:
     if hasattr(file, "readinto"):
         return file.readinto(view) or 0
@@ -829,14 +834,10 @@ STATUS_ERRORS: Dict[int, Any] = {
 
 def status_error(response: HTTPResponse, secrets: Sequence[str]) -> APIStatusError:
     """The error for a response with an error status, its body read."""
-    raw = response.content
-    for secret in secrets:  # a relay may echo what it was sent
-        if len(secret) > 7 and secret.encode("utf-8") in raw:
-            raw = response._content = raw.replace(secret.encode("utf-8"), b"<redacted>")
-    text = raw.decode("utf-8", "replace")
+    text = redacted_content(response, secrets).decode("utf-8", "replace")
     try:
         parsed = json.loads(text)
-        message = f"Error code: {response.status_code} - {parsed}"
+        message = f"Error code: {response.status_code} - {shorten(str(parsed), 2000)}"
     except (ValueError, RecursionError):
         parsed = None
         message = shorten(text.strip(), 2000) or f"Error code: {response.status_code}"
@@ -857,6 +858,25 @@ def status_error(response: HTTPResponse, secrets: Sequence[str]) -> APIStatusErr
     return error
 
 
+def redacted(text: str, request: Optional[HTTPRequest], secrets: Sequence[str] = ()) -> str:
+    """`text` without the credentials that went out with a request: a relay may echo them."""
+    sent = list(secrets)
+    for name, value in request.headers.items() if request is not None else ():
+        if name.lower() in SECRET_HEADERS:
+            sent.append(value.rpartition(" ")[2])  # without "Bearer" in front
+    for secret in sent:
+        if len(secret) > 7:  # to blot out "test" would hide more than it protects
+            text = text.replace(secret, "<redacted>")
+    return text
+
+
+def redacted_content(response: HTTPResponse, secrets: Sequence[str] = ()) -> bytes:
+    """The body of a response, from now on without credentials."""
+    text = response.content.decode("latin-1")  # bytes as they are; credentials are ASCII
+    response._content = redacted(text, response.request, secrets).encode("latin-1")
+    return response._content
+
+
 def shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
 
@@ -865,10 +885,13 @@ def connection_error(err: BaseException, request: HTTPRequest, phase: str) -> AP
     """`OSError` as what a user can act on: where, in which phase, why, and what to do."""
     import socket
 
-    where = request.host
+    where = request.host + getattr(err, "via", "")
     if isinstance(err, (socket.timeout, DeadlineExceeded)):
         return APITimeoutError(request, f"Request timed out. ({phase} {where}: {err})")
     reason = str(err) or type(err).__name__
+    if isinstance(err, MalformedResponse):  # which quotes the server
+        reason = shorten(redacted(reason, request), 100)
+        err.args = (reason,)  # a traceback shows it too
     hint = ""
     if "CERTIFICATE_VERIFY_FAILED" in reason:
         hint = "; set SSL_CERT_FILE, or http_client=DefaultHttpxClient(verify='ca.pem')"
@@ -930,10 +953,13 @@ class Timeout:
         self.total = seconds(total)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Timeout) and repr(self) == repr(other)
+        return isinstance(other, Timeout) and self._limits() == other._limits()
 
     def __hash__(self) -> int:
-        return hash(repr(self))
+        return hash(self._limits())
+
+    def _limits(self) -> Tuple[Optional[float], ...]:
+        return self.connect, self.read, self.write, self.pool, self.total
 
     def __repr__(self) -> str:
         return "Timeout(%s)" % ", ".join(f"{n}={getattr(self, n)!r}" for n in self.__slots__)
@@ -946,7 +972,7 @@ def seconds(value: Any) -> Optional[float]:
         raise TypeError(f"a timeout is a number of seconds or None, not {type(value).__name__}")
     if not value >= 0:  # also false for nan
         raise ValueError(f"a timeout cannot be {value!r} seconds")
-    return value
+    return value if value < 2147483 else None  # sockets count milliseconds in 31 bits: 24 days
 
 
 class Limits(NamedTuple):
@@ -973,6 +999,11 @@ class Origin(NamedTuple):
     port: int
 
 
+host_and_port = re.compile(
+    r"(?:\[([0-9A-Za-z:.%_-]+)\]|([^\s:\[\]\x00-\x20\x7f]+))(?::([0-9]{0,9}))?\Z"
+)
+
+
 @functools.lru_cache(maxsize=256)  # a program asks few URLs, many times
 def split_url(url: str) -> Tuple[Origin, str, str]:
     """`"https://me:pw@a.com/v1?x=1"` is `(Origin("https", "a.com", 443), "/v1?x=1", "me:pw")`."""
@@ -980,35 +1011,51 @@ def split_url(url: str) -> Tuple[Origin, str, str]:
     scheme = scheme.lower()
     if not separator or scheme not in ("http", "https"):
         raise OpenAIError(
-            f"{without_userinfo(url)!r} is no URL: it must start with http:// or https://"
+            f"{without_secrets(url)!r} is no URL: it must start with http:// or https://"
         )
     end = min((i for i in map(rest.find, "/?#") if i >= 0), default=len(rest))
     authority, target = rest[:end], rest[end:].partition("#")[0]
     userinfo, _, hostport = authority.rpartition("@")
-    if hostport.startswith("["):
-        host, _, port = hostport[1:].partition("]")
-        port = port.lstrip(":")
-    else:
-        host, _, port = hostport.partition(":")
-    if not host or (port and not port.isdigit()) or re.search(r"[\s\x00-\x1f\x7f]", host):
-        raise OpenAIError(f"{without_userinfo(url)!r} has no usable host and port")
-    if not host.isascii() if hasattr(host, "isascii") else any(c > "\x7f" for c in host):
-        host = host.encode("idna").decode("ascii")
+    match = host_and_port.match(hostport)
+    port = int(match.group(3) or (443 if scheme == "https" else 80)) if match else 65536
+    if match is None or port > 65535:
+        raise OpenAIError(f"{without_secrets(url)!r} has no usable host and port")
+    host = match.group(1) or match.group(2)
+    if any(c > "\x7f" for c in host):
+        try:
+            host = host.encode("idna").decode("ascii")
+        except UnicodeError:
+            raise OpenAIError(f"{host!r} is no host name") from None
     if not target.startswith("/"):
         target = "/" + target
     if re.search(r"[^\x21-\x7e]", target):  # spaces and non-ASCII: encode what a browser would
         import urllib.parse
 
         target = urllib.parse.quote(target, safe="/?&=%:@!$'()*+,;~[]-._")
-    return (
-        Origin(scheme, host.lower(), int(port or (443 if scheme == "https" else 80))),
-        target,
-        userinfo,
-    )
+    return Origin(scheme, host.lower(), port), target, userinfo
+
+
+secret_parameter = re.compile(
+    r"([?&](?:[^=&#]*(?:key|token|secret|signature|credential|password)[^=&#]*|sig)=)[^&#]*", re.I
+)
 
 
 def without_userinfo(url: str) -> str:
-    return re.sub(r"//[^/?#@]*@", "//", url)
+    return re.sub(r"//[^/?#]*@|^[^/?#\s]*@", lambda m: m.group()[:2] if m.group()[:2] == "//" else "", url)
+
+
+def without_secrets(url: str) -> str:
+    """A URL fit to be shown: no user, no password, no value of `?api_key=` and its like."""
+    return secret_parameter.sub(r"\1<redacted>", without_userinfo(url))
+
+
+def basic_auth(userinfo: str) -> str:
+    import base64
+    import urllib.parse
+
+    user, _, password = userinfo.partition(":")
+    raw = f"{urllib.parse.unquote(user)}:{urllib.parse.unquote(password)}"
+    return "Basic " + base64.b64encode(raw.encode("utf-8")).decode("ascii")
 
 
 class HTTPRequest:
@@ -1027,14 +1074,22 @@ class HTTPRequest:
         deadline: Optional[float] = None,
         stop: Optional[StopSignal] = None,
     ) -> None:
-        self.method, self.url, self.body = method, url, body
+        self.method, self.body = method, body
         self.headers: Dict[str, str] = {} if headers is None else headers
         self.timeout, self.deadline, self.stop = timeout, deadline, stop
-        self.origin, self.target, _ = split_url(url)
+        self.origin, self.target, self.userinfo = split_url(url)
+        self.url = without_userinfo(url) if self.userinfo else url
 
     @property
     def host(self) -> str:
         return f"{self.origin.host}:{self.origin.port}"
+
+    @property
+    def authority(self) -> str:
+        """The server as a URL names it."""
+        host = self.origin.host if ":" not in self.origin.host else f"[{self.origin.host}]"
+        default = 443 if self.origin.scheme == "https" else 80
+        return host if self.origin.port == default else f"{host}:{self.origin.port}"
 
     @property
     def content(self) -> bytes:
@@ -1058,10 +1113,7 @@ class HTTPRequest:
         """Request line and headers as bytes."""
         lines = [f"{self.method} {target} HTTP/1.1"]
         if not any(len(name) == 4 and name.lower() == "host" for name in self.headers):
-            host = self.origin.host if ":" not in self.origin.host else f"[{self.origin.host}]"
-            if self.origin.port != (443 if self.origin.scheme == "https" else 80):
-                host += f":{self.origin.port}"
-            lines.append(f"Host: {host}")
+            lines.append(f"Host: {self.authority}")
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         if hasattr(self.body, "length"):
             lines.append(f"Content-Length: {self.body.length}")
@@ -1073,12 +1125,15 @@ class HTTPRequest:
         return "\r\n".join(lines).encode("latin-1")
 
     def __repr__(self) -> str:
-        return f"<HTTPRequest {self.method} {without_userinfo(self.url)}>"
+        return f"<HTTPRequest {self.method} {without_secrets(self.url)}>"
 
     def __getstate__(self) -> Dict[str, Any]:
         shown = {k: v for k, v in self.headers.items() if k.lower() not in SECRET_HEADERS}
         body = self.body if isinstance(self.body, bytes) else None
-        return dict(self.__dict__, headers=shown, body=body, stop=None, deadline=None)
+        return dict(
+            self.__dict__, headers=shown, body=body, stop=None, deadline=None, userinfo="",
+            url=without_secrets(self.url), target=without_secrets(self.target),
+        )
 
 
 class StopSignal:
@@ -1203,7 +1258,7 @@ class MessageBody:
 
     def read(self) -> bytes:
         """All of it.  A body of known length is read in one piece, without joining copies."""
-        if not self.chunked and not self.until_eof and self.left:
+        if not self.chunked and not self.until_eof and 0 < self.left <= 1 << 26:  # it is reserved
             data = self.file.read(self.left)
             self.took(len(data))
             if not self.ended:
@@ -1230,8 +1285,12 @@ class MessageBody:
         if self.left == 0:
             if not self.chunked:
                 self.ended = True
-            elif self.line(2) != b"\r\n":
+                return
+            end = self.file.read(2)
+            if len(end) == 2 and end != b"\r\n":
                 raise MalformedResponse("a chunk does not end where it says")
+            if len(end) < 2:
+                self.cut()
 
     def whole_chunks(self, reader: SocketReader) -> List[bytes]:
         """The chunks that have arrived whole, after one that was read to its end; never waits."""
@@ -1260,7 +1319,7 @@ class MessageBody:
     def next_chunk(self) -> bool:
         size = self.line(4096).partition(b";")[0].strip()  # after ';' come extensions
         if not re.match(b"[0-9A-Fa-f]{1,16}\\Z", size):
-            raise MalformedResponse(f"{size[:20]!r} is no chunk size")
+            raise MalformedResponse(f"{size!r} is no chunk size")
         self.left = int(size, 16)
         if self.left:
             return True
@@ -1274,10 +1333,11 @@ class MessageBody:
         if line[-1:] != b"\n":
             if len(line) == limit:
                 raise MalformedResponse("a line of the chunked body is too long")
-            raise TruncatedBody(
-                f"the connection was closed after {self.got} bytes of the chunked body"
-            )
+            self.cut()
         return line
+
+    def cut(self) -> None:
+        raise TruncatedBody(f"the connection was closed after {self.got} bytes of the chunked body")
 
     def more_at_hand(self, reader: SocketReader) -> bool:
         """Whether bytes have arrived that were not asked for yet; never waits."""
@@ -1404,13 +1464,14 @@ class HTTPResponse:
     @property
     def encoding(self) -> Optional[str]:
         """The charset of the content type, if it names one that Python knows."""
-        match = re.search(r"charset=\"?([\w-]+)", self.headers.get("content-type", ""))
+        match = re.search(r"(?i)charset=\"?([\w-]+)", self.headers.get("content-type", ""))
         if match:
             import codecs
 
             try:
+                "x".encode(match.group(1))  # refuses base64 and other codecs that make no text
                 return codecs.lookup(match.group(1)).name
-            except LookupError:
+            except (LookupError, UnicodeError):
                 return None
         return None
 
@@ -1474,29 +1535,26 @@ class HTTPResponse:
             buffer = memoryview(bytearray(BLOCK))
             try:
                 while True:
-                    got = body.readinto(buffer)
+                    try:
+                        got = body.readinto(buffer)
+                    except OSError as err:  # of the network; one of the disk is raised as it is
+                        raise self._failed(err) from err
                     if not got:
                         break
                     file.write(buffer[:got])
                     written += got
-                self._finished()
-                return written
-            except (TruncatedBody, MalformedResponse, DeadlineExceeded) as err:
-                raise self._failed(err) from err
-            except OSError as err:
-                if (
-                    body.file.closed
-                    or getattr(err, "filename", None) is None
-                    and not isinstance(err, ConnectionError)
-                ):
-                    self.close()
-                raise
             except BaseException:
                 self.close()
                 raise
-        for data in self.iter_bytes():
-            file.write(data)
-            written += len(data)
+            self._finished()
+            return written
+        try:
+            for data in self.iter_bytes():
+                file.write(data)
+                written += len(data)
+        except BaseException:
+            self.close()
+            raise
         return written
 
     def close(self) -> None:
@@ -1549,29 +1607,34 @@ class Unpacker:
         self.encoding, self.zlib = encoding, zlib
         self.stream = zlib.decompressobj(47)  # 32 + 15: a gzip or a zlib header, whichever comes
         self.started = False
+        self.head = b""
 
     def feed(self, data: bytes) -> bytes:
-        try:
-            out = self.stream.decompress(data)
-        except self.zlib.error as err:
-            if self.started or self.encoding != "deflate":
-                raise ValueError(f"broken {self.encoding} data ({err})") from None
-            # "Some non-conformant implementations send the 'deflate' compressed data without the
-            # zlib wrapper."  https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1.2
-            self.stream = self.zlib.decompressobj(-15)
+        if not self.started:
+            self.head += data
+            if len(self.head) < 2:
+                return b""
+            data, self.head, self.started = self.head, b"", True
+            zlib_header = data[0] & 15 == 8 and int.from_bytes(data[:2], "big") % 31 == 0
+            if self.encoding == "deflate" and not zlib_header and data[:2] != b"\x1f\x8b":
+                # "Some non-conformant implementations send the 'deflate' compressed data without
+                # the zlib wrapper."  https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1.2
+                self.stream = self.zlib.decompressobj(-15)
+        pieces: List[bytes] = []
+        while data:
+            if self.stream.eof:  # several gzip members in a row
+                self.stream = self.zlib.decompressobj(47)
             try:
-                out = self.stream.decompress(data)
-            except self.zlib.error as raw_err:
-                raise ValueError(f"broken deflate data ({raw_err})") from None
-        self.started = True
-        while self.stream.eof and self.stream.unused_data:  # several gzip members in a row
-            rest = self.stream.unused_data
-            self.stream = self.zlib.decompressobj(47)
-            out += self.feed(rest)
-        return out
+                pieces.append(self.stream.decompress(data, max(1 << 28, 100 * len(data))))
+            except self.zlib.error as err:
+                raise ValueError(f"broken {self.encoding} data ({err})") from None
+            if self.stream.unconsumed_tail:
+                raise ValueError(f"the {self.encoding} data is a bomb: 256 MB of next to nothing")
+            data = self.stream.unused_data
+        return b"".join(pieces)
 
     def finish(self) -> bytes:
-        if self.started and not self.stream.eof:
+        if self.head or (self.started and not self.stream.eof):
             raise ValueError(f"the {self.encoding} data ends too early")
         return b""
 
@@ -1582,10 +1645,8 @@ class Unpacker:
 class Dialer:
     """Connects as `http.client` does, which takes 20 ms to load and is needed for tunnels only."""
 
-    def __init__(
-        self, origin: Origin, timeout: Optional[float], source: Any, context: Any
-    ) -> None:
-        self.origin, self.timeout, self.source, self.context = origin, timeout, source, context
+    def __init__(self, origin: Origin, timeout: Optional[float], source: Any) -> None:
+        self.origin, self.timeout, self.source = origin, timeout, source
         self.sock: Any = None
 
     def connect(self) -> None:
@@ -1594,8 +1655,6 @@ class Dialer:
         address = (self.origin.host, self.origin.port)
         self.sock = socket.create_connection(address, self.timeout, self.source)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self.context is not None:
-            self.sock = self.context.wrap_socket(self.sock, server_hostname=self.origin.host)
 
     def close(self) -> None:
         if self.sock is not None:
@@ -1626,7 +1685,7 @@ class Connection:
             self.sock.settimeout(limit)
             self.timeout = limit
         try:
-            self.write(head, request.body)
+            self.write(head, request)
         except (BrokenPipeError, ConnectionResetError):
             # The server may have answered without waiting for the rest, with a 413 for instance.
             self.keep = False
@@ -1641,20 +1700,19 @@ class Connection:
             self.timeout = limit
         return self.response(request, started)
 
-    def write(self, head: bytes, body: Any) -> None:
-        if body is None:
-            self.sock.sendall(head)
-        elif not isinstance(body, bytes):
-            self.sock.sendall(head)
-            for block in body.blocks():
-                self.sock.sendall(block)
-        elif len(body) < 65536:
-            self.sock.sendall(
-                head + body
-            )  # one packet, where two would wait for an acknowledgement
-        else:
-            self.sock.sendall(head)
-            self.sock.sendall(body)
+    def write(self, head: bytes, request: HTTPRequest) -> None:
+        body = request.body
+        if body is None or isinstance(body, bytes) and len(body) < 65536:
+            # One packet, where two would wait for an acknowledgement.
+            self.sock.sendall(head + (body or b""))
+            return
+        self.sock.sendall(head)
+        # In blocks, because Python bounds a whole `sendall`, not one write, by the time limit.
+        for block in blocks_of(body) if isinstance(body, bytes) else body.blocks():
+            if request.deadline is not None:
+                self.sock.settimeout(request.time_left(request.timeout.write))
+                self.timeout = omit
+            self.sock.sendall(block)
 
     def response(self, request: HTTPRequest, started: float) -> HTTPResponse:
         file = io.BufferedReader(self.reader, 65536)
@@ -1760,7 +1818,7 @@ def read_head(file: io.BufferedReader) -> Tuple[str, int, str, Headers]:
     status_line, _, fields = head.decode("latin-1").replace("\r\n", "\n").partition("\n")
     match = plain_status.match(status_line)
     if not match:
-        raise MalformedResponse(f"the answer is not HTTP/1.1: it starts with {status_line[:40]!r}")
+        raise MalformedResponse(f"the answer is not HTTP/1.1: it starts with {status_line!r}")
     if "\n " in fields or "\n\t" in fields:  # obsolete line folding
         fields = re.sub("\n[ \t]+", " ", fields)
     return match.group(1), int(match.group(2)), match.group(3) or "", Headers(fields)
@@ -1824,7 +1882,9 @@ class HTTPTransport:
                 if request.stop is not None:
                     request.stop.holder = connection
                     request.stop.check()
-                target = request.url.partition("#")[0] if connection.absolute else request.target
+                target = request.target
+                if connection.absolute:
+                    target = "http://" + request.authority + target
                 head = request.head(target)
                 if connection.absolute and connection.proxy_auth:
                     line = f"\r\nProxy-Authorization: {connection.proxy_auth}\r\n\r\n"
@@ -1911,48 +1971,46 @@ class HTTPTransport:
         timeout = request.time_left(request.timeout.connect)
         proxy = self.proxy_for(origin)
         source = (self.local_address, 0) if self.local_address else None
-        first, auth = origin, ""
+        first, auth, phase = origin, "", "connect"
         if proxy:
             first, _, userinfo = split_url(proxy)
             if first.scheme != "http":
                 raise phased(
                     "proxy", f"{first.scheme}:// proxies are not supported, use an http:// one"
                 )
-            if userinfo:
-                import base64
-                import urllib.parse
-
-                raw = urllib.parse.unquote(userinfo).encode("utf-8")
-                auth = "Basic " + base64.b64encode(raw).decode("ascii")
+            auth, phase = basic_auth(userinfo) if userinfo else "", "proxy"
         context = self.tls() if origin.scheme == "https" else None
         maker: Any
         if proxy and context is not None:
             import http.client
 
-            maker = http.client.HTTPSConnection(
-                first.host, first.port, timeout=timeout, source_address=source, context=context
+            maker = http.client.HTTPConnection(
+                first.host, first.port, timeout=timeout, source_address=source
             )
             maker.set_tunnel(
                 origin.host, origin.port, {"Proxy-Authorization": auth} if auth else {}
             )
         else:
-            maker = Dialer(first, timeout, source, context)
+            maker = Dialer(first, timeout, source)
         if request.stop is not None:
             request.stop.holder = maker
         try:
             maker.connect()
+            if context is not None:
+                phase = "tls"
+                maker.sock.settimeout(request.time_left(request.timeout.connect))
+                maker.sock = context.wrap_socket(
+                    maker.sock, server_hostname=origin.host, do_handshake_on_connect=False
+                )
+                maker.sock.do_handshake()  # apart, so that a stop can reach the socket meanwhile
         except Exception as err:
-            if self.trust_fully(err):
-                maker.close()
-                return self.connect(origin, request)
-            if proxy and maker.sock is None:
-                err = phased("proxy", f"{first.host}:{first.port}: {err}", err)
-            elif origin.scheme == "https" and maker.sock is not None:
-                err.phase = "tls"  # type: ignore[attr-defined]
             maker.close()
-            if isinstance(err, OSError):
-                raise err
-            raise phased("connect", f"{type(err).__name__}: {err}", err) from err
+            if self.trust_fully(err, context):
+                return self.connect(origin, request)
+            failed: Any = err if isinstance(err, OSError) else OSError(f"{type(err).__name__}: {err}")
+            failed.phase = phase
+            failed.via = f" via {first.host}:{first.port}" if proxy else ""
+            raise failed from err.__cause__ if failed is err else err
         sock, maker.sock = maker.sock, None
         # Long silent calls die behind NAT without probes; most routers forget after some minutes.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -1994,17 +2052,17 @@ class HTTPTransport:
             self.context = make_tls_context(self.verify, self.cert)
         return self.context
 
-    def trust_fully(self, err: BaseException) -> bool:
+    def trust_fully(self, err: BaseException, context: Any) -> bool:
         """After a verification failure: load every default CA, if only a directory was used."""
         import ssl
 
-        if self.context is not tls_defaults.get("fast") or not isinstance(
-            err, ssl.SSLCertVerificationError
-        ):
+        if context is None or context is not tls_defaults.get("fast"):
             return False
-        self.context = tls_defaults["fast"] = ssl.create_default_context()
-        tls_defaults["full"] = True
-        del tls_defaults["fast"]
+        if not isinstance(err, ssl.SSLCertVerificationError):
+            return False
+        if "full" not in tls_defaults:
+            tls_defaults["full"] = ssl.create_default_context()
+        self.context = tls_defaults["full"]
         return True
 
     def close(self) -> None:
@@ -2035,10 +2093,9 @@ class HTTPTransport:
         self.close()
 
 
-def phased(phase: str, message: str, cause: Optional[BaseException] = None) -> OSError:
-    err = OSError(without_userinfo(message))
+def phased(phase: str, message: str) -> OSError:
+    err = OSError(message)
     err.phase = phase  # type: ignore[attr-defined]
-    err.__cause__ = cause
     return err
 
 
@@ -2068,9 +2125,9 @@ def make_tls_context(verify: Any, cert: Any) -> Any:
     if isinstance(verify, ssl.SSLContext):
         context = verify
     elif verify is True and cert is None:
+        if "full" in tls_defaults:
+            return tls_defaults["full"]
         if "fast" not in tls_defaults:
-            if tls_defaults.get("full"):
-                return ssl.create_default_context()
             tls_defaults["fast"] = fast_tls_context()
         return tls_defaults["fast"]
     elif verify is True:
@@ -4282,7 +4339,7 @@ class BaseClient(API[C]):
         return bool(getattr(self._transport, "closed", False))
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} at {without_userinfo(self.base_url)}>"
+        return f"<{type(self).__name__} at {without_secrets(self.base_url)}>"
 
     # Sending.
 
@@ -4326,9 +4383,12 @@ class BaseClient(API[C]):
         return request
 
     def _authorize(self, request: HTTPRequest, key: str, call: Call) -> None:
-        if request.origin == self._base_origin:
+        auth = self._auth_headers(key, call) if request.origin == self._base_origin else {}
+        if request.userinfo:  # as httpx does
+            auth = dict(auth, Authorization=basic_auth(request.userinfo))
+        if auth:
             given = self._custom_names.union(name.lower() for name in call.headers)
-            for name, value in self._auth_headers(key, call).items():
+            for name, value in auth.items():
                 if name.lower() not in given:
                     request.headers[name] = value
 
@@ -4353,7 +4413,7 @@ class BaseClient(API[C]):
             headers: Mapping[str, str] = {}
             error: APIError
             if logs(DEBUG):
-                shown = without_userinfo(request.url)
+                shown = without_secrets(request.url)
                 log(DEBUG, "Request: %s %s (attempt %d)", request.method, shown, attempt + 1)
             try:
                 response = self._follow(request)
@@ -4400,7 +4460,7 @@ class BaseClient(API[C]):
             return
         log(
             INFO, 'HTTP Response: %s %s "%s %s %s" %.3f s, request id %s',
-            response.request.method if response.request else "", without_userinfo(response.url),
+            response.request.method if response.request else "", without_secrets(response.url),
             response.http_version, response.status_code, response.reason_phrase,
             clock() - response.started, response.headers.get("x-request-id"),
         )
@@ -4447,11 +4507,7 @@ class BaseClient(API[C]):
         if isinstance(cast, type) and issubclass(cast, BasePage):
             return self._page(cast, parsed, response, call)
         if isinstance(cast, type) and issubclass(cast, BaseModel) and not isinstance(parsed, dict):
-            raise APIResponseValidationError(
-                response,
-                parsed,
-                message=f"expected a {cast.__name__} object, got {shorten(repr(parsed), 200)}",
-            )
+            raise unexpected(response, f"a {cast.__name__} object")
         if hasattr(cast, "model_validate") and not issubclass(cast, BaseModel):  # pydantic
             return cast.model_validate(parsed)
         result = decode(cast, parsed)
@@ -4461,9 +4517,7 @@ class BaseClient(API[C]):
 
     def _page(self, cast: Any, parsed: Any, response: HTTPResponse, call: Call) -> Any:
         if not isinstance(parsed, dict) or not isinstance(parsed.get("data") or [], list):
-            raise APIResponseValidationError(
-                response, parsed, message="expected a list with a `data` field"
-            )
+            raise unexpected(response, "a list with a `data` field")
         parsed.setdefault("data", [])
         convert = converter(result_type(call.item)) if call.item is not None else None
         if convert is not None:
@@ -4620,7 +4674,7 @@ def parsed_json(response: HTTPResponse) -> Any:
     raw = response.content
     content_type = response.headers.get("content-type", "")
     try:
-        if "json" in content_type or raw.lstrip()[:1] in (b"{", b"["):  # some servers mislabel it
+        if raw and "json" in content_type or raw.lstrip()[:1] in (b"{", b"["):  # some servers mislabel it
             return json.loads(raw.decode("utf-8"))
         problem = f"expected JSON, got {content_type or 'no content type'}"
         if not raw:
@@ -4629,12 +4683,19 @@ def parsed_json(response: HTTPResponse) -> Any:
             problem += "; is /v1 missing in base_url?"
     except (ValueError, RecursionError) as err:
         problem = f"the body is broken JSON ({err})"
-    body = raw.decode("utf-8", "replace")
+    body = redacted_content(response).decode("utf-8", "replace")
     raise APIResponseValidationError(
         response, body,
-        message=f"{problem} (status {response.status_code} from {without_userinfo(response.url)}, "
+        message=f"{problem} (status {response.status_code} from {without_secrets(response.url)}, "
         f"request id {response.headers.get('x-request-id')}): {shorten(body, 200)!r}",
     )
+
+
+def unexpected(response: HTTPResponse, wanted: str) -> APIResponseValidationError:
+    """The error for a body that is JSON, but of another shape."""
+    got = json.loads(redacted_content(response).decode("utf-8"))
+    message = f"expected {wanted}, got {shorten(repr(got), 200)}"
+    return APIResponseValidationError(response, got, message=message)
 
 
 # ---- 7.2 OpenAI ----

@@ -14,12 +14,14 @@ import ast
 import asyncio
 import base64
 import codecs
+import concurrent.futures
 import contextlib
 import copy
 import dataclasses
 import datetime
 import email
 import enum
+import errno
 import gc
 import gzip
 import http.client
@@ -266,6 +268,43 @@ def open_descriptors() -> int:
         if os.path.isdir(directory):
             return len(os.listdir(directory))
     pytest.skip("this system does not say which files are open")
+
+
+@contextlib.contextmanager
+def listening(handle: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A port where each connection is given to `handle`, before anything is read."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(128)
+
+    def serve(conn: socket.socket) -> None:
+        with contextlib.suppress(OSError), conn:
+            handle(conn)
+
+    def accept() -> None:
+        while True:
+            try:
+                conn, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(conn,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port where nothing listens."""
+    with contextlib.closing(socket.socket()) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+    return port
 
 
 ########################################################################
@@ -897,25 +936,20 @@ def test_a_large_file_is_sent_in_constant_memory_and_closed(tmp_path: pathlib.Pa
     path = tmp_path / "large"
     with open(str(path), "wb") as file:
         file.truncate(64 << 20)  # sparse: it needs no disk
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(1)
-    thread = threading.Thread(target=lambda: discard(listener.accept()[0]), daemon=True)
-    thread.start()
-    open_before = open_descriptors()
-    client = OpenAI(api_key=KEY, base_url=f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
-    client.models  # what is imported and cached once does not count
-    tracemalloc.start()
-    try:
+    with listening(discard) as port:
+        client = OpenAI(api_key=KEY, base_url=f"http://127.0.0.1:{port}/v1")
+        client.models  # what is imported and cached once does not count
+        tracemalloc.start()
+        try:
+            client.files.create(file=path, purpose="batch")
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 8 << 20
+        open_before = open_descriptors()
         client.files.create(file=path, purpose="batch")
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 8 << 20
-    client.close()
-    thread.join()
-    listener.close()
-    assert open_descriptors() < open_before
+        assert open_descriptors() == open_before
+        client.close()
 
 # ---- 2.5 Headers ----
 
@@ -1006,6 +1040,201 @@ def test_a_host_header_of_your_own_replaces_the_usual_one() -> None:
 ## 3. Errors
 ########################################################################
 
+STATUSES: List[Tuple[str, Any]] = [
+    ("400 Bad Request", openai.BadRequestError),
+    ("401 Unauthorized", openai.AuthenticationError),
+    ("402 Payment Required", openai.APIStatusError),
+    ("403 Forbidden", openai.PermissionDeniedError),
+    ("404 Not Found", openai.NotFoundError),
+    ("408 Request Timeout", openai.APIStatusError),
+    ("409 Conflict", openai.ConflictError),
+    ("418 I'm a teapot", openai.APIStatusError),
+    ("422 Unprocessable Entity", openai.UnprocessableEntityError),
+    ("429 Too Many Requests", openai.RateLimitError),
+    ("500 Internal Server Error", openai.InternalServerError),
+    ("503", openai.InternalServerError),
+    ("529 Overloaded", openai.InternalServerError),
+    ("304 Not Modified", openai.APIStatusError),
+]
+WRONG = {"error": {"message": "No.", "type": "t", "param": "p", "code": "c"}}
+
+
+def failure(*answers: Answer, **options: Any) -> Any:
+    """The error of a call that a server answers so."""
+    with RawServer(*answers) as server, client_of(server, **options) as client:
+        with pytest.raises(openai.OpenAIError) as caught:
+            client.models.list()
+    assert str(server.port) not in str(caught.value) or "127.0.0.1:" in str(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize("status, kind", STATUSES, ids=[row[0] for row in STATUSES])
+def test_each_error_status_has_its_class_and_tells_all(status: str, kind: Any) -> None:
+    code = int(status[:3])
+    body: Any = b"" if code == 304 else WRONG
+    error = failure(answer(body, status, X_Request_ID="req_1"))
+    assert type(error) is kind and error.status_code == code
+    assert error.request_id == "req_1" == error.response.headers["x-request-id"]
+    assert error.response.status_code == code and error.request.url.endswith("/v1/models")
+    assert str(error).startswith(f"Error code: {code}") and "req_1" in str(error)
+    assert error.message == str(error)
+    if code != 304:
+        assert str(error).startswith(f"Error code: {code} - {WRONG}")
+        assert error.body == WRONG["error"]
+        assert (error.code, error.param, error.type) == ("c", "p", "t")
+        assert error.response.json() == WRONG
+
+
+@pytest.mark.parametrize(
+    "body, message, parsed",
+    [
+        (b"", "Error code: 418", ""),
+        (b"  oops \n", "oops", "  oops \n"),
+        (b"\xff", "\ufffd", "\ufffd"),
+        (b"[1]", "Error code: 418 - [1]", [1]),
+        (b'"text"', "Error code: 418 - text", "text"),
+        (b'{"error":"text"}', "Error code: 418 - {'error': 'text'}", "text"),
+        (b'{"detail":"d"}', "Error code: 418 - {'detail': 'd'}", {"detail": "d"}),
+        (b'{"message":"m","code":5}', "Error code: 418 - {'message': 'm', 'code': 5}", {"message": "m", "code": 5}),
+        (b'{"error":', '{"error":', '{"error":'),
+        (b"[" * 100000, "[" * 2000 + "... (100000 characters)", "[" * 100000),
+    ],
+)
+def test_error_bodies_of_any_shape_are_shown(body: bytes, message: str, parsed: Any) -> None:
+    error = failure(answer(body, "418 Teapot"))
+    assert (str(error), error.body, error.request_id) == (message, parsed, None)
+    assert error.code == ("5" if b"code" in body else None)
+
+
+def test_a_huge_error_body_is_shortened_in_the_message_only() -> None:
+    text = failure(answer(b"x" * (2 << 20), "500 Oops", Content_Type="text/plain"))
+    assert len(str(text)) < 3000 and len(text.body) == 2 << 20
+    parsed = failure(answer({"error": {"message": "y" * (2 << 20)}}, "400 Oops"))
+    assert len(str(parsed)) < 3000 and len(parsed.body["message"]) == 2 << 20
+    page = failure(answer(b"<html>" + b"x" * (2 << 20), Content_Type="text/html"))
+    assert len(str(page)) < 3000
+
+
+def test_a_403_of_cloudflare_says_what_to_change() -> None:
+    assert "User-Agent" in str(failure(answer(b"error code: 1010", "403 Forbidden")))
+    assert "User-Agent" not in str(failure(answer(b"error code: 1020", "403 Forbidden")))
+
+
+def request_of_all_secrets() -> openai.HTTPRequest:
+    headers = {"Authorization": "Bearer " + KEY, "api-key": KEY, "X-A": "b"}
+    return openai.HTTPRequest("POST", f"http://me:{KEY}@h/v1?x=1&api_key={KEY}", headers, b"{}")
+
+
+def all_errors() -> List[Any]:
+    request = request_of_all_secrets()
+    headers = {"x-request-id": "r", "set-cookie": KEY}
+    response = openai.HTTPResponse(400, headers, b'{"a":1}', request=request)
+    body = {"message": "m", "code": "c", "param": "p", "type": "t"}
+    kinds = [kind for _, kind in STATUSES]
+    return [
+        openai.OpenAIError("a"), openai.OpenAIError("a", 1),
+        openai.APIError("m", request, body=body), openai.APIError("m", None, body=None),
+        openai.APIConnectionError(request=request),
+        openai.APIConnectionError(message="x", request=request),
+        openai.APITimeoutError(request), openai.APITimeoutError(request, "late"),
+        openai.APIResponseValidationError(response, body, message="v"),
+        openai.OAuthError(response=response, body={"error": "e", "error_description": "d"}),
+    ] + [kind("m", response=response, body=body) for kind in kinds]
+
+
+@pytest.mark.parametrize("error", all_errors(), ids=lambda e: type(e).__name__)
+def test_errors_pickle_and_copy_with_all_but_the_secrets(error: Any) -> None:
+    kept = ("message", "body", "code", "param", "type", "status_code", "request_id", "error")
+    for twin in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error), copy.copy(error)):
+        assert type(twin) is type(error) and str(twin) == str(error) and twin.args == error.args
+        for name in kept:
+            assert getattr(twin, name, None) == getattr(error, name, None)
+        if getattr(error, "request", None):
+            assert twin.request.method == "POST" and twin.request.headers["X-A"] == "b"
+        if getattr(error, "response", None):
+            assert twin.response.status_code == 400 and twin.response.json() == {"a": 1}
+    assert KEY not in whole_traceback(error)
+
+
+def call_a_closed_port(port: int) -> None:
+    OpenAI(api_key=KEY, base_url=f"http://127.0.0.1:{port}", max_retries=0).models.list()
+
+
+def test_errors_cross_a_process_pool(unused_port: int) -> None:
+    with concurrent.futures.ProcessPoolExecutor(1) as pool:
+        error = pool.submit(call_a_closed_port, unused_port).exception(timeout=60)
+    assert isinstance(error, openai.APIConnectionError) and str(unused_port) in str(error)
+
+
+def reset(conn: socket.socket) -> None:
+    """Hang up the rude way: the peer sees a reset."""
+    conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    conn.close()
+
+
+def test_connection_errors_say_where_in_which_phase_and_why(unused_port: int) -> None:
+    def fail(url: str, **options: Any) -> Any:
+        made = OpenAI(api_key=KEY, base_url=url, max_retries=0, **options)
+        with made, pytest.raises(openai.APIConnectionError) as caught:
+            made.responses.create(model="m", input="x" * (8 << 20))
+        assert isinstance(caught.value.__cause__, OSError)
+        assert caught.value.request is not None and KEY not in whole_traceback(caught.value)
+        return str(caught.value)
+
+    assert "(dns no-such-host.invalid:80: " in fail("http://no-such-host.invalid")
+    refused = fail(f"http://127.0.0.1:{unused_port}/v1")
+    assert f"(connect 127.0.0.1:{unused_port}: " in refused and "nothing listens there" in refused
+    with listening(reset) as port:
+        assert f"(send 127.0.0.1:{port}: " in fail(f"http://127.0.0.1:{port}/v1")
+    with RawServer(hang_up()) as server:
+        message = fail(server.url)
+        assert f"127.0.0.1:{server.port}: the connection was closed without an answer" in message
+    with RawServer(hang_up(b"HTTP/1.1 200 OK\r\nX: y\r\n")) as server:
+        message = fail(server.url)
+        assert f"(read 127.0.0.1:{server.port}: " in message and "middle of the headers" in message
+    with RawServer(hang_up()) as server:
+        assert f"(tls 127.0.0.1:{server.port}: " in fail(server.url.replace("http:", "https:"))
+    proxy = openai.DefaultHttpxClient(proxy=f"http://me:{KEY}@127.0.0.1:{unused_port}")
+    message = fail("http://example.invalid/v1", http_client=proxy)
+    assert f"(proxy example.invalid:80 via 127.0.0.1:{unused_port}: " in message
+    with listening(lambda conn: conn.close()) as port:
+        proxy = openai.DefaultHttpxClient(proxy=f"http://me:{KEY}@127.0.0.1:{port}")
+        message = fail("https://example.invalid/v1", http_client=proxy)
+        assert f"(proxy example.invalid:443 via 127.0.0.1:{port}: " in message
+
+
+ECHO = {"error": {"message": f"Bad key: {KEY}", "param": KEY}}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        answer(ECHO, "401 Unauthorized"),
+        answer(f"You sent Bearer {KEY}", "500 Oops"),
+        answer(gzip.compress(f"You sent {KEY}".encode()), "500 Oops", Content_Encoding="gzip"),
+        answer(f"<html>{KEY}", Content_Type="text/html"),
+        answer(f'{{"a": {KEY}'),
+        answer(f'"{KEY}"'),
+        hang_up(f"{KEY}\r\n\r\n".encode()),
+        hang_up(f"HTTP/1.1 200 OK\r\nContent-Length: {KEY}\r\n\r\n".encode()),
+        hang_up(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{KEY}\r\n".encode()),
+        answer("", "302 Found", Location=f"ftp://me:{KEY}@h/"),
+    ],
+)
+@pytest.mark.parametrize("how", ["key", "function", "header", "api-key"])
+def test_secrets_that_a_server_echoes_stay_secret(raw: Answer, how: str) -> None:
+    options: Dict[str, Any] = {
+        "key": {},
+        "function": {"api_key": lambda: KEY},
+        "header": {"api_key": "sk-other-key", "default_headers": {"Authorization": "Token " + KEY}},
+        "api-key": {"api_key": "sk-other-key", "default_headers": {"API-Key": KEY}},
+    }[how]
+    assert KEY[:12] not in whole_traceback(failure(raw, **options))  # not even a part of it
+
+
+def test_a_short_key_does_not_blot_the_message() -> None:
+    assert "a bad key" in str(failure(answer({"error": "a bad key"}, "401 No"), api_key="a"))
+
 
 ########################################################################
 ## 4. Transport
@@ -1013,9 +1242,488 @@ def test_a_host_header_of_your_own_replaces_the_usual_one() -> None:
 
 # ---- 4.1 Limits ----
 
+
+def limits_of(timeout: openai.Timeout) -> Tuple[Any, ...]:
+    return timeout.connect, timeout.read, timeout.write, timeout.pool, timeout.total
+
+
+@pytest.mark.parametrize(
+    "timeout, limits",
+    [
+        (openai.Timeout(5), (5, 5, 5, 5, None)),
+        (openai.Timeout(timeout=5), (5, 5, 5, 5, None)),
+        (openai.Timeout(0.5, connect=2), (2, 0.5, 0.5, 0.5, None)),
+        (openai.Timeout(5, read=None, total=9), (5, None, 5, 5, 9)),
+        (openai.Timeout(None), (None, None, None, None, None)),
+        (openai.Timeout(None, connect=3.0), (3.0, None, None, None, None)),
+        (openai.Timeout(connect=1, read=2, write=3, pool=4), (1, 2, 3, 4, None)),
+        (openai.Timeout(total=30), (5, 600, 600, 600, 30)),
+        (openai.Timeout(openai.Timeout(5, total=9)), (5, 5, 5, 5, 9)),
+        (openai.Timeout(openai.Timeout(5, total=9), write=1, total=8), (5, 5, 1, 5, 8)),
+        (openai.Timeout(0), (0, 0, 0, 0, None)),
+        (openai.Timeout(float("inf"), connect=1e12), (None, None, None, None, None)),
+        (openai.DEFAULT_TIMEOUT, (5, 600, 600, 600, None)),
+    ],
+)
+def test_a_timeout_is_four_limits_and_a_total(
+    timeout: openai.Timeout, limits: Tuple[Any, ...]
+) -> None:
+    assert limits_of(timeout) == limits
+    twin = eval(repr(timeout), {"Timeout": openai.Timeout})
+    assert twin == timeout and hash(twin) == hash(timeout) and pickle.loads(pickle.dumps(twin)) == twin
+    assert timeout != openai.Timeout(77) and timeout != 5
+
+
+def test_equal_limits_make_equal_timeouts() -> None:
+    assert openai.Timeout(5) == openai.Timeout(5.0) and hash(openai.Timeout(5)) == hash(openai.Timeout(5.0))
+
+
+@pytest.mark.parametrize(
+    "args, options, error",
+    [
+        ((), {}, ValueError), ((), {"read": 5}, ValueError), ((-1,), {}, ValueError),
+        ((float("nan"),), {}, ValueError), ((5,), {"total": -0.1}, ValueError),
+        (("5",), {}, TypeError), ((True,), {}, TypeError), (((5, 1),), {}, TypeError),
+        ((5,), {"connect": "1"}, TypeError),
+    ],
+)
+def test_a_timeout_that_makes_no_sense_is_refused(args: Any, options: Any, error: Any) -> None:
+    with pytest.raises(error):
+        openai.Timeout(*args, **options)
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "5", True])
+def test_a_client_refuses_the_same_timeouts(timeout: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        OpenAI(api_key=KEY, timeout=timeout)
+    with pytest.raises((ValueError, TypeError)):
+        OpenAI(api_key=KEY, base_url="http://127.0.0.1:9").models.list(timeout=timeout)
+
+
+@pytest.mark.parametrize("timeout", [None, float("inf"), 1e12, 30 * 86400.0, openai.Timeout(None, total=1e12)])
+def test_limits_too_long_for_a_socket_mean_no_limit(timeout: Any) -> None:
+    with RawServer(answer(), answer()) as server, client_of(server) as client:
+        client.models.list(timeout=timeout)
+        client.with_options(timeout=timeout).models.list()
+    sent = [headers_of(head) for head, _ in server.requests]
+    assert "x-stainless-read-timeout" not in sent[0] and "x-stainless-read-timeout" not in sent[1]
+
+
+def test_limits_have_the_defaults_of_the_official_client() -> None:
+    assert openai.DEFAULT_CONNECTION_LIMITS[:2] == (1000, 100)
+    assert openai.Limits(max_connections=5, keepalive_expiry=None) == (5, 100, None)
+
 # ---- 4.2 Requests ----
 
+
+@pytest.mark.parametrize(
+    "url, origin, target, userinfo",
+    [
+        ("http://a", ("http", "a", 80), "/", ""),
+        ("HTTPS://A.Example/V1/", ("https", "a.example", 443), "/V1/", ""),
+        ("http://a:8080/v1?x=1#f", ("http", "a", 8080), "/v1?x=1", ""),
+        ("http://a?x=/b@c:d", ("http", "a", 80), "/?x=/b@c:d", ""),
+        ("http://a#x/y", ("http", "a", 80), "/", ""),
+        ("http://a:/v1", ("http", "a", 80), "/v1", ""),
+        ("http://[::1]/v1", ("http", "::1", 80), "/v1", ""),
+        ("https://[2001:DB8::1]:8443/v1", ("https", "2001:db8::1", 8443), "/v1", ""),
+        ("http://me:pw@a:1/v1", ("http", "a", 1), "/v1", "me:pw"),
+        ("http://me:p@w@a/v1", ("http", "a", 80), "/v1", "me:p@w"),
+        ("http://me@[::1]:1", ("http", "::1", 1), "/", "me"),
+        ("http://a/@b", ("http", "a", 80), "/@b", ""),
+        ("http://b\u00fccher.example/\u00fc v", ("http", "xn--bcher-kva.example", 80), "/%C3%BC%20v", ""),
+        ("http://a/%20%C3", ("http", "a", 80), "/%20%C3", ""),
+        ("http://a/x\r\nY: z", ("http", "a", 80), "/x%0D%0AY:%20z", ""),
+        ("http://a:65535", ("http", "a", 65535), "/", ""),
+    ],
+)
+def test_urls_are_split_into_origin_target_and_userinfo(
+    url: str, origin: Any, target: str, userinfo: str
+) -> None:
+    assert openai.split_url(url) == (origin, target, userinfo)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "a", "api.openai.com/v1", "//a/v1", "ftp://a", "http:/a", "http://", "http:///v1",
+        "http://:80", "http://me@", "http://a:b", "http://a:-1", "http://a:65536", "http://a:99999999",
+        "http://a:\u00b2", "http://a:1:2", "http://::1/", "http://[::1", "http://[::1]x:80",
+        "http://[::1]::80", "http://[]", "http://a b/", "http://a\r\nX: y/", "http://\u00fc..x/",
+        "http://" + "\u00fc" * 70 + "/", "ws://a", " http://a",
+    ],
+)
+def test_urls_that_lead_nowhere_are_refused_at_once_without_showing_secrets(url: str) -> None:
+    with pytest.raises(openai.OpenAIError):
+        openai.split_url(url)
+    secret = url.replace("://", f"://me:{KEY}@", 1)
+    for bad in [url, secret] if url else []:
+        with pytest.raises(openai.OpenAIError) as caught:
+            OpenAI(api_key="sk", base_url=bad)
+        assert KEY not in whole_traceback(caught.value)
+
+
+def test_neither_repr_nor_pickle_of_a_request_hold_secrets() -> None:
+    request = request_of_all_secrets()
+    assert KEY not in repr(request) + repr(pickle.dumps(request))
+    assert repr(request) == "<HTTPRequest POST http://h/v1?x=1&api_key=<redacted>>"
+    for url in (f"http://me:p@{KEY}@h/", f"http://{KEY}@h", f"http://h/?sig={KEY}", f"http://h/?a=1&X-Amz-Signature={KEY}#x"):
+        assert KEY not in repr(openai.HTTPRequest("GET", url))
+    assert "limit=2&after=abc" in repr(openai.HTTPRequest("GET", "http://h/?limit=2&after=abc"))
+
+
+def test_userinfo_in_the_base_url_becomes_basic_authorization_as_in_the_official_client() -> None:
+    with RawServer(answer(), answer()) as server:
+        url = server.url.replace("://", "://me:p%40w@")
+        with OpenAI(api_key=KEY, base_url=url, max_retries=0) as client:
+            client.models.list()
+            client.models.list(extra_headers={"Authorization": "mine"})
+    sent = [headers_of(head)["authorization"] for head, _ in server.requests]
+    assert sent == ["Basic " + base64.b64encode(b"me:p@w").decode(), "mine"]
+
+
+@pytest.mark.parametrize(
+    "method, body, length",
+    [
+        ("GET", None, None), ("DELETE", None, None), ("HEAD", None, None), ("POST", None, "0"),
+        ("PUT", None, "0"), ("PATCH", None, "0"), ("POST", b"", "0"), ("POST", b"abc", "3"),
+        ("DELETE", b"{}", "2"), ("POST", b"x" * 100_000, "100000"),
+    ],
+)
+def test_a_request_says_how_long_its_body_is(method: str, body: Any, length: Optional[str]) -> None:
+    with RawServer(answer(b"")) as server, openai.HTTPTransport() as transport:
+        transport.send(openai.HTTPRequest(method, server.url + "/x", {"X-A": "b"}, body)).read()
+    head, received = server.requests[0]
+    assert head.startswith(f"{method} /v1/x HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nX-A: b\r\n")
+    assert headers_of(head).get("content-length") == length and received == (body or b"")
+
 # ---- 4.3 Responses ----
+
+
+def chunked(*pieces: bytes, extension: bytes = b"", trailers: bytes = b"") -> bytes:
+    body = b"".join(b"%x%s\r\n%s\r\n" % (len(p), extension, p) for p in pieces)
+    return body + b"0" + extension + b"\r\n" + trailers + b"\r\n"
+
+
+def raw(head: str, body: bytes = b"") -> bytes:
+    return head.replace("\n", "\r\n").encode("latin-1") + b"\r\n\r\n" + body
+
+
+TE = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked"
+
+# What a server may send, the body in it, and whether the connection is good for another request.
+ANSWERS: List[Tuple[str, Answer, bytes, bool]] = [
+    ("length", raw("HTTP/1.1 200 OK\nContent-Length: 3", b"abc"), b"abc", True),
+    ("no reason", raw("HTTP/1.1 200\nContent-Length: 3", b"abc"), b"abc", True),
+    ("no space after the colon", raw("HTTP/1.1 200 OK\nContent-Length:3", b"abc"), b"abc", True),
+    ("LF only", b"HTTP/1.1 200 OK\nContent-Length: 3\n\nabc", b"abc", True),
+    ("LF only, with a blank line in the body", b"HTTP/1.1 200 OK\nContent-Length: 8\n\na\r\n\r\nabc", b"a\r\n\r\nabc", True),
+    ("same length twice", raw("HTTP/1.1 200 OK\nContent-Length: 3\nContent-Length: 3", b"abc"), b"abc", True),
+    ("same length in a list", raw("HTTP/1.1 200 OK\nContent-Length: 3, 3", b"abc"), b"abc", True),
+    ("folded header", raw("HTTP/1.1 200 OK\nX: a\n b\nContent-Length:\n  3", b"abc"), b"abc", True),
+    ("line without colon", raw("HTTP/1.1 200 OK\nnonsense\nContent-Length: 3", b"abc"), b"abc", True),
+    ("100 first", raw("HTTP/1.1 100 Continue") + raw("HTTP/1.1 200 OK\nContent-Length: 3", b"abc"), b"abc", True),
+    ("103 with headers first", raw("HTTP/1.1 103 Hints\nLink: x\nContent-Length: 9") * 2 + raw("HTTP/1.1 200 OK\nContent-Length: 3", b"abc"), b"abc", True),
+    ("204", raw("HTTP/1.1 204 No Content"), b"", True),
+    ("204 with a length", raw("HTTP/1.1 204 No Content\nContent-Length: 5"), b"", True),
+    ("204 that says chunked", raw("HTTP/1.1 204 No Content\nTransfer-Encoding: chunked"), b"", True),
+    ("304 with a length", raw("HTTP/1.1 304 Not Modified\nContent-Length: 5"), b"", True),
+    ("empty", raw("HTTP/1.1 200 OK\nContent-Length: 0"), b"", True),
+    ("chunked", raw(TE, chunked(b"ab", b"c")), b"abc", True),
+    ("chunked, nothing in it", raw(TE, chunked()), b"", True),
+    ("chunked, upper case and zeros", raw(TE, b"00A\r\n0123456789\r\n0000\r\n\r\n"), b"0123456789", True),
+    ("chunk extensions", raw(TE, chunked(b"ab", b"c", extension=b' ; a="b;c"')), b"abc", True),
+    ("trailers", raw(TE, chunked(b"abc", trailers=b"X-A: b\r\nX-C: d\r\n")), b"abc", True),
+    ("chunked beats length", raw(TE + "\nContent-Length: 1", chunked(b"abc")), b"abc", True),
+    ("Chunked in capitals", raw("HTTP/1.1 200 OK\nTRANSFER-ENCODING: Chunked", chunked(b"abc")), b"abc", True),
+    ("chunked, then close", raw(TE + "\nConnection: close", chunked(b"abc")), b"abc", False),
+    ("to the end", hang_up(raw("HTTP/1.1 200 OK", b"abc")), b"abc", False),
+    ("to the end, empty", hang_up(raw("HTTP/1.1 200 OK")), b"", False),
+    ("close", raw("HTTP/1.1 200 OK\nConnection: close\nContent-Length: 3", b"abc"), b"abc", False),
+    ("HTTP/1.0", hang_up(raw("HTTP/1.0 200 OK\nContent-Length: 3", b"abc")), b"abc", False),
+    ("HTTP/1.0 kept", raw("HTTP/1.0 200 OK\nConnection: Keep-Alive\nContent-Length: 3", b"abc"), b"abc", True),
+    ("more than it said", raw("HTTP/1.1 200 OK\nContent-Length: 3", b"abcdef"), b"abc", False),
+    ("more than a 204 may have", raw("HTTP/1.1 204 OK", b"abc"), b"", False),
+    ("large head", raw("HTTP/1.1 200 OK\nContent-Length: 3\nX: " + "y" * 100_000, b"abc"), b"abc", True),
+]
+IDS = [row[0] for row in ANSWERS]
+
+
+@pytest.mark.parametrize("sent, body, kept", [row[1:] for row in ANSWERS], ids=IDS)
+def test_a_body_ends_where_it_should_and_the_next_answer_is_right(
+    sent: Answer, body: bytes, kept: bool
+) -> None:
+    with RawServer(sent, answer(b"next")) as server, openai.HTTPTransport() as transport:
+        response = transport.send(openai.HTTPRequest("GET", server.url))
+        assert response.read() == body and response.is_closed and response.read() == body
+        assert transport.send(openai.HTTPRequest("GET", server.url)).read() == b"next"
+        assert server.connections == (1 if kept else 2)
+
+
+@pytest.mark.parametrize("sent, body", [row[1:3] for row in ANSWERS if row[0] != "large head"], ids=IDS[:-1])
+def test_answers_that_come_byte_by_byte_are_the_same(sent: Answer, body: bytes) -> None:
+    whole = sent if isinstance(sent, bytes) else sent_by(sent)
+
+    def drip(conn: socket.socket) -> None:
+        conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for i in range(len(whole)):
+            conn.sendall(whole[i : i + 1])
+
+    with RawServer(drip) as server, openai.HTTPTransport() as transport:
+        response = transport.send(openai.HTTPRequest("GET", server.url))
+        assert b"".join(response.iter_bytes()) == body
+
+
+def sent_by(sender: Callable[[socket.socket], None]) -> bytes:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        sender(theirs)
+        theirs.shutdown(socket.SHUT_WR)
+        return ours.makefile("rb").read()
+
+
+def test_a_head_request_has_no_body_whatever_the_headers_say() -> None:
+    with RawServer(raw("HTTP/1.1 200 OK\nContent-Length: 5"), raw(TE), answer(b"x")) as server:
+        with openai.HTTPTransport() as transport:
+            for _ in range(2):
+                assert transport.send(openai.HTTPRequest("HEAD", server.url)).read() == b""
+            assert transport.send(openai.HTTPRequest("GET", server.url)).read() == b"x"
+        assert server.connections == 1
+
+
+CONNECTION, VALIDATION = openai.APIConnectionError, openai.APIResponseValidationError
+JSON = "HTTP/1.1 200 OK\nContent-Type: application/json"
+
+
+@pytest.mark.parametrize(
+    "sent, kind, message",
+    [
+        (answer("<html>", Content_Type="text/html"), VALIDATION, "expected JSON, got text/html; is /v1 missing"),
+        (answer("hello", Content_Type=""), VALIDATION, "expected JSON, got no content type"),
+        (answer('{"a": 1', X_Request_ID="r7"), VALIDATION, r"broken JSON .*status 200 .*request id r7.*'{\"a\": 1'"),
+        (answer(b'{"a": "\xff"}'), VALIDATION, "broken JSON"),
+        (answer(b"[" * 100000), VALIDATION, "broken JSON .*recursion"),
+        (answer(b""), VALIDATION, "expected JSON, got an empty body"),
+        (answer("[]"), VALIDATION, "expected a list with a `data` field"),
+        (answer("null"), VALIDATION, "expected a list with a `data` field"),
+        (answer(b'{"data": []}', Content_Length="4"), VALIDATION, "broken JSON"),
+        (hang_up(answer(b'{"data": []}', Content_Length="99")), CONNECTION, "closed after 12 of 99 bytes of the body"),
+        (hang_up(answer(b"", Content_Length="99")), CONNECTION, "closed after 0 of 99 bytes"),
+        (hang_up(answer(b"{}", Content_Length="999999999999999999")), CONNECTION, "closed after 2 of 9{18} bytes"),
+        (hang_up(raw(JSON + "\nContent-Length: 1000000000000000000000")), CONNECTION, "bad Content-Length"),
+        (hang_up(raw(JSON + "\nContent-Length: -1")), CONNECTION, "bad Content-Length '-1'"),
+        (hang_up(raw(JSON + "\nContent-Length: 2\nContent-Length: 3", b"{}")), CONNECTION, "bad Content-Length '2, 3'"),
+        (hang_up(raw(JSON + "\nContent-Length: 2x", b"{}")), CONNECTION, "bad Content-Length '2x'"),
+        (hang_up(raw(JSON + "\nContent-Length: +2", b"{}")), CONNECTION, "bad Content-Length"),
+        (hang_up(raw(TE)), CONNECTION, "closed after 0 bytes of the chunked body"),
+        (hang_up(raw(TE, b"5\r\n{")), CONNECTION, "closed after 1 bytes of the body"),
+        (hang_up(raw(TE, b"2\r\n{}")), CONNECTION, "closed after 2 bytes of the chunked body"),
+        (hang_up(raw(TE, b"2\r\n{}\r")), CONNECTION, "closed after 2 bytes of the chunked body"),
+        (hang_up(raw(TE, b"2\r\n{}\r\n")), CONNECTION, "closed after 2 bytes of the chunked body"),
+        (hang_up(raw(TE, b"2\r\n{}\r\n0\r\n")), CONNECTION, "closed after 2 bytes of the chunked body"),
+        (hang_up(raw(TE, b"2\r\n{}\r\n0\r\nX: ")), CONNECTION, "closed after 2 bytes of the chunked body"),
+        (raw(TE, b"2\r\n{}abc\r\n0\r\n\r\n"), CONNECTION, "a chunk does not end where it says"),
+        (raw(TE, b"2\r\n{}\nX0\r\n\r\n"), CONNECTION, "a chunk does not end where it says"),
+        (raw(TE, b"zz\r\n{}\r\n"), CONNECTION, "b'zz' is no chunk size"),
+        (raw(TE, b"\r\n{}\r\n"), CONNECTION, "b'' is no chunk size"),
+        (raw(TE, b"-2\r\n{}\r\n"), CONNECTION, "b'-2' is no chunk size"),
+        (raw(TE, b"0x2\r\n{}\r\n"), CONNECTION, "b'0x2' is no chunk size"),
+        (raw(TE, b"1_0\r\n{}\r\n"), CONNECTION, "is no chunk size"),
+        (raw(TE, b"f" * 17 + b"\r\n{}\r\n"), CONNECTION, "is no chunk size"),
+        (raw(TE, b"2;" + b"x" * 5000 + b"\r\n{}\r\n"), CONNECTION, "line of the chunked body is too long"),
+        (hang_up(b""), CONNECTION, "closed without an answer"),
+        (hang_up(b"HT"), CONNECTION, "closed in the middle of the headers"),
+        (hang_up(b"HTTP/1.1 200 OK\r\nContent-Len"), CONNECTION, "closed in the middle of the headers"),
+        (hang_up(b"SSH-2.0-OpenSSH_9\r\n\r\n"), CONNECTION, "the answer is not HTTP/1.1: it starts with 'SSH-2.0-OpenSSH_9'"),
+        (hang_up(b"\x15\x03\x01\x00\x02\x02\x50\n\n"), CONNECTION, "not HTTP/1.1"),
+        (hang_up(raw("HTTP/2 200 OK")), CONNECTION, "not HTTP/1.1: it starts with 'HTTP/2 200 OK'"),
+        (hang_up(raw("HTTP/1.1 2000 OK")), CONNECTION, "not HTTP/1.1"),
+        (hang_up(raw("HTTP/1.1 099 OK")), CONNECTION, "not HTTP/1.1"),
+        (hang_up(raw("ICY 200 OK")), CONNECTION, "not HTTP/1.1"),
+        (hang_up(raw("HTTP/1.1 200 OK\nX: " + "y" * 300_000)), CONNECTION, "headers of the response exceed 256 KB"),
+        (hang_up(raw("HTTP/1.1 200 OK" + "\nX: y" * 60_000)), CONNECTION, "headers of the response exceed 256 KB"),
+    ],
+)
+def test_an_answer_that_is_not_what_it_should_be_is_a_typed_error(
+    sent: Answer, kind: Any, message: str
+) -> None:
+    with RawServer(sent) as server, client_of(server) as client:
+        with pytest.raises(openai.APIError, match="(?s)" + message) as caught:
+            client.models.list()
+    assert type(caught.value) is kind and f"127.0.0.1:{server.port}" in str(caught.value) + server.url
+    assert len(server.requests) == 1
+
+
+def members(*pieces: bytes) -> bytes:
+    return b"".join(gzip.compress(piece) for piece in pieces)
+
+
+def raw_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(data) + packer.flush()
+
+
+PACKED: List[Tuple[str, str, bytes, bytes]] = [
+    ("gzip", "gzip", members(b"abc" * 99), b"abc" * 99),
+    ("GZIP", "GZIP", members(b"abc"), b"abc"),
+    ("x-gzip", "x-gzip", members(b"abc"), b"abc"),
+    ("empty gzip", "gzip", members(b""), b""),
+    ("no body", "gzip", b"", b""),
+    ("several members", "gzip", members(b"abc", b"", b"def"), b"abcdef"),
+    ("thousands of members", "gzip", members(b"a") * 5000, b"a" * 5000),
+    ("deflate", "deflate", zlib.compress(b"abc" * 99), b"abc" * 99),
+    ("raw deflate", "deflate", raw_deflate(b"abc" * 99), b"abc" * 99),
+    ("identity", "identity", b"abc", b"abc"),
+]
+
+
+@pytest.mark.parametrize("encoding, data, body", [row[1:] for row in PACKED], ids=[r[0] for r in PACKED])
+def test_compressed_bodies_are_unpacked_however_they_are_cut(
+    encoding: str, data: bytes, body: bytes
+) -> None:
+    coding = f"\nContent-Encoding: {encoding}"
+    whole = answer(data, Content_Encoding=encoding)
+    pieces = [data[i : i + 1] for i in range(min(40, len(data)))] + [data[40:]]
+    cut = raw(TE + coding, chunked(*[p for p in pieces if p]))
+    to_end = hang_up(raw("HTTP/1.1 200 OK" + coding, data))
+    with openai.HTTPTransport() as transport:
+        with RawServer(whole, whole, cut, cut, to_end) as server:
+            for i in range(5):
+                response = transport.send(openai.HTTPRequest("GET", server.url))
+                assert (b"".join(response.iter_bytes()) if i % 2 else response.read()) == body
+            assert server.connections == 1
+    assert openai.HTTPResponse(200, {"Content-Encoding": encoding}, data).content == body
+
+    if encoding != "identity":
+        unpacker = openai.Unpacker(encoding.lower())
+        fed = b"".join(unpacker.feed(data[i : i + 1]) for i in range(len(data)))
+        assert fed + unpacker.finish() == body
+
+
+@pytest.mark.parametrize(
+    "encoding, data, message",
+    [
+        ("gzip", members(b"abc" * 99)[:-9], "gzip data ends too early"),
+        ("gzip", members(b"abc")[:-4], "gzip data ends too early"),
+        ("gzip", members(b"abc")[:1], "gzip data ends too early"),
+        ("gzip", b"{}", "broken gzip data"),
+        ("gzip", members(b"abc")[:-8] + b"12345678", "broken gzip data"),
+        ("gzip", members(b"abc") + b"junk", "broken gzip data"),
+        ("deflate", raw_deflate(b"abc" * 99)[:-2], "deflate data ends too early"),
+        ("deflate", b"\xff" * 9, "broken deflate data"),
+        ("deflate", b"\x78", "deflate data ends too early"),
+    ],
+)
+def test_broken_compression_is_a_typed_error_and_never_half_a_body(
+    encoding: str, data: bytes, message: str
+) -> None:
+    assert type(failure(answer(data, Content_Encoding=encoding))) is VALIDATION
+    with openai.HTTPTransport() as transport:
+        with RawServer(answer(data, Content_Encoding=encoding)) as server:
+            response = transport.send(openai.HTTPRequest("GET", server.url))
+            with pytest.raises(VALIDATION, match=f"127.0.0.1:{server.port}: .*{message}"):
+                list(response.iter_bytes())
+
+
+def test_a_decompression_bomb_does_not_fill_the_memory() -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = packer.compress(bytes(1 << 24)) + packer.flush(zlib.Z_FULL_FLUSH)  # 16 MB in 16 KB
+    error = failure(answer(block * 20 + raw_deflate(b""), Content_Encoding="deflate"))
+    assert type(error) is VALIDATION and "bomb" in str(error)
+
+
+def test_events_in_gzip_arrive_as_they_are_sent() -> None:
+    seen = threading.Event()
+
+    def send(conn: socket.socket) -> None:
+        packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+        conn.sendall(raw(TE + "\nContent-Encoding: gzip\nContent-Type: text/event-stream"))
+        for i in range(3):
+            data = packer.compress(sse({"id": str(i)})) + packer.flush(zlib.Z_SYNC_FLUSH)
+            conn.sendall(b"%x\r\n%s\r\n" % (len(data), data))
+            assert seen.wait(30)
+            seen.clear()
+        conn.sendall(b"%x\r\n%s\r\n0\r\n\r\n" % (len(packer.flush()), b""))
+
+    with RawServer(send) as server, client_of(server) as client:
+        stream = client.chat.completions.create(model="m", messages=[], stream=True)
+        for i in range(3):
+            assert next(stream).id == str(i)
+            seen.set()
+        stream.close()
+
+
+@pytest.mark.parametrize("size", [None, 1, 3, 7, 1000])
+@pytest.mark.parametrize("packed", [False, True])
+def test_bytes_text_and_lines_are_iterated_whole(size: Optional[int], packed: bool) -> None:
+    text = "\u00e9\u20ac\r\n\U0001f600\n\nlast\u2028line"
+    data = text.encode("utf-8")
+    sent = gzip.compress(data) if packed else data
+    options = {"Content_Encoding": "gzip"} if packed else {}
+    with openai.HTTPTransport() as transport, RawServer(*[answer(sent, **options)] * 4) as server:
+        request = openai.HTTPRequest("GET", server.url)
+        pieces = list(transport.send(request).iter_bytes(size))
+        assert b"".join(pieces) == data
+        assert size is None or [len(p) for p in pieces[:-1]] == [size] * (len(pieces) - 1)
+        assert "".join(transport.send(request).iter_text(size)) == text
+        assert list(transport.send(request).iter_lines()) == ["\u00e9\u20ac", "\U0001f600", "", "last\u2028line"]
+        response = transport.send(request)
+        response.read()
+        assert b"".join(response.iter_bytes(size)) == data and response.text == text
+        assert response.elapsed.total_seconds() >= 0
+
+
+@pytest.mark.parametrize(
+    "content_type, text",
+    [
+        ("text/plain; charset=latin-1", "\u00e9"), ('text/plain; charset="ISO-8859-1"', "\u00e9"),
+        ("text/plain", "\ufffd"), ("text/plain; charset=klingon", "\ufffd"),
+        ("text/plain; charset=rot13", "\ufffd"), ("text/plain; charset=base64", "\ufffd"),
+        ("text/plain; Charset=latin-1", "\u00e9"),
+    ],
+)
+def test_text_is_decoded_as_the_content_type_says(content_type: str, text: str) -> None:
+    response = openai.HTTPResponse(200, {"Content-Type": content_type}, b"\xe9")
+    assert response.text == text and "".join(response.iter_text()) == text
+
+
+def test_a_response_is_read_once_as_a_stream_and_says_so() -> None:
+    with RawServer(answer(b"abc")) as server, openai.HTTPTransport() as transport:
+        response = transport.send(openai.HTTPRequest("GET", server.url))
+        list(response.iter_bytes())
+        with pytest.raises(openai.OpenAIError, match="already read as a stream"):
+            response.read()
+
+
+@pytest.mark.parametrize(
+    "sent, kind, message",
+    [
+        (hang_up(answer(b"abc", Content_Length="5")), CONNECTION, "after 3 of 5 bytes"),
+        (lambda c: (c.sendall(answer(b"abc", Content_Length="5")), c.recv(9)), openai.APITimeoutError, "read"),
+        (lambda c: (c.sendall(answer(b"abc", Content_Length="5")), time.sleep(0.1), reset(c)), CONNECTION, "read 127"),
+        (raw(TE, b"3\r\nabc\r\nzz\r\n"), CONNECTION, "no chunk size"),
+    ],
+    ids=["cut", "silent", "reset", "malformed"],
+)
+def test_a_download_that_fails_is_a_typed_error_and_a_full_disk_is_not(
+    sent: Any, kind: Any, message: str
+) -> None:
+    with RawServer(sent, answer(b"abc")) as server, openai.HTTPTransport() as transport:
+        request = openai.HTTPRequest("GET", server.url, timeout=openai.Timeout(5, read=0.5))
+        response = transport.send(request)
+        with pytest.raises(openai.APIError, match=message) as caught:
+            response.write_to(io.BytesIO())
+        assert type(caught.value) is kind and response.is_closed
+
+        class FullDisk(io.BytesIO):
+            def write(self, data: Any) -> int:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        response = transport.send(request)
+        with pytest.raises(OSError, match="No space left") as disk:
+            response.write_to(FullDisk())
+        assert response.is_closed and not isinstance(disk.value, openai.OpenAIError)
+    assert len(transport.slots) == 1000
 
 # ---- 4.4 Connections ----
 
