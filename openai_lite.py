@@ -1674,11 +1674,13 @@ class Connection:
         self.used = 0
         self.idle_since = 0.0
         self.keep = True
+        self.phase = "send"
         self.timeout: Any = omit
 
     def exchange(self, request: HTTPRequest, head: bytes) -> HTTPResponse:
         """Write the request, read the head of the response."""
         started = clock()
+        self.phase = "send"
         self.reader = SocketReader(self.sock, request)
         limit = request.time_left(request.timeout.write)
         if limit != self.timeout:
@@ -1694,6 +1696,7 @@ class Connection:
             except OSError:
                 pass
             raise
+        self.phase = "read"
         limit = request.time_left(request.timeout.read)
         if limit != self.timeout:
             self.sock.settimeout(limit)
@@ -1872,13 +1875,11 @@ class HTTPTransport:
             for inherited in [c for idle in self.idle.values() for c in idle]:
                 inherited.close()
             self.start()
-        phase, fresh = "connect", False
+        fresh = False
         while True:
             connection: Any = None
             try:
-                phase = "connect"
                 connection = self.acquire(request, fresh)
-                phase = "send"
                 if request.stop is not None:
                     request.stop.holder = connection
                     request.stop.check()
@@ -1905,9 +1906,9 @@ class HTTPTransport:
                     ):
                         fresh = True
                         continue
-                    phase = "read" if phase == "send" and received else phase
+                    phase = "read" if received else connection.phase
                 else:
-                    phase = getattr(err, "phase", phase)
+                    phase = getattr(err, "phase", "connect")
                 raise connection_error(err, request, phase) from err
             except BaseException:
                 if connection is not None:
@@ -1939,7 +1940,7 @@ class HTTPTransport:
                     connection = others.pop()
                 except IndexError:
                     continue
-                if others is idle and connection.alive():
+                if others is self.idle.get(key) and connection.alive():
                     return connection
                 connection.close()
                 break
@@ -2041,10 +2042,8 @@ class HTTPTransport:
         if "://" not in proxy:
             proxy = "http://" + proxy
         if proxy.lower().startswith("socks"):
-            raise phased(
-                "proxy",
-                "the environment asks for a SOCKS proxy, which is not supported; unset ALL_PROXY",
-            )
+            name = (origin.scheme if proxies.get(origin.scheme) else "all").upper() + "_PROXY"
+            raise phased("proxy", f"{name} asks for a SOCKS proxy, which is not supported; unset it")
         return proxy
 
     def tls(self) -> Any:
@@ -2100,9 +2099,14 @@ def phased(phase: str, message: str) -> OSError:
 
 
 def bypassed(origin: Origin, no_proxy: str) -> bool:
-    """What urllib's rules for NO_PROXY lack: networks, `*.` patterns and bracketed addresses."""
-    for entry in no_proxy.replace(",", " ").split():
-        entry = entry.strip("[]").lower()
+    """What urllib's rules for NO_PROXY lack: networks, `*.` patterns, brackets and ports."""
+    for entry in no_proxy.lower().replace(",", " ").split():
+        match = host_and_port.match(entry)
+        if match and match.group(3):
+            if int(match.group(3)) != origin.port:
+                continue
+            entry = match.group(1) or match.group(2)
+        entry = entry.strip("[]")
         if entry == origin.host or (entry.startswith("*.") and origin.host.endswith(entry[1:])):
             return True
         if "/" in entry:
@@ -4624,6 +4628,9 @@ def architecture() -> str:
     return names.get(machine, "other:" + machine if machine else "unknown")
 
 
+printable = "".join(map(chr, range(33, 127)))
+
+
 def redirected(request: HTTPRequest, status: int, location: str) -> HTTPRequest:
     """The request that a redirect asks for.  Credentials stay with their origin."""
     import urllib.parse
@@ -4636,6 +4643,8 @@ def redirected(request: HTTPRequest, status: int, location: str) -> HTTPRequest:
     ):
         method, body = "HEAD" if method == "HEAD" else "GET", None
     try:
+        # A raw byte means itself, as in browsers.
+        location = urllib.parse.quote(location.encode("latin-1", "replace"), safe=printable)
         following = HTTPRequest(
             method,
             urllib.parse.urljoin(request.url, location),
@@ -4645,13 +4654,13 @@ def redirected(request: HTTPRequest, status: int, location: str) -> HTTPRequest:
             request.deadline,
             request.stop,
         )
-    except OpenAIError as err:
+    except (OpenAIError, ValueError) as err:
         raise APIConnectionError(
             message=f"Connection error. (redirect: {err})", request=request
         ) from None
     if following.origin != request.origin:
         for name in list(following.headers):
-            if name.lower() in SECRET_HEADERS or name.lower().startswith("openai-"):
+            if name.lower() in SECRET_HEADERS + ("host",) or name.lower().startswith("openai-"):
                 del following.headers[name]
     if body is None:
         following.headers.pop("Content-Type", None)

@@ -1181,7 +1181,7 @@ def test_connection_errors_say_where_in_which_phase_and_why(unused_port: int) ->
         assert caught.value.request is not None and KEY not in whole_traceback(caught.value)
         return str(caught.value)
 
-    assert "(dns no-such-host.invalid:80: " in fail("http://no-such-host.invalid")
+    assert "(dns ::zz:80: " in fail("http://[::zz]")  # no name server has to be asked
     refused = fail(f"http://127.0.0.1:{unused_port}/v1")
     assert f"(connect 127.0.0.1:{unused_port}: " in refused and "nothing listens there" in refused
     with listening(reset) as port:
@@ -1192,8 +1192,8 @@ def test_connection_errors_say_where_in_which_phase_and_why(unused_port: int) ->
     with RawServer(hang_up(b"HTTP/1.1 200 OK\r\nX: y\r\n")) as server:
         message = fail(server.url)
         assert f"(read 127.0.0.1:{server.port}: " in message and "middle of the headers" in message
-    with RawServer(hang_up()) as server:
-        assert f"(tls 127.0.0.1:{server.port}: " in fail(server.url.replace("http:", "https:"))
+    with listening(lambda conn: conn.close()) as port:
+        assert f"(tls 127.0.0.1:{port}: " in fail(f"https://127.0.0.1:{port}/v1")
     proxy = openai.DefaultHttpxClient(proxy=f"http://me:{KEY}@127.0.0.1:{unused_port}")
     message = fail("http://example.invalid/v1", http_client=proxy)
     assert f"(proxy example.invalid:80 via 127.0.0.1:{unused_port}: " in message
@@ -1727,11 +1727,1005 @@ def test_a_download_that_fails_is_a_typed_error_and_a_full_disk_is_not(
 
 # ---- 4.4 Connections ----
 
+
+def fetch(transport: openai.HTTPTransport, url: str, **options: Any) -> bytes:
+    method, body = options.pop("method", "GET"), options.pop("body", None)
+    return transport.send(openai.HTTPRequest(method, url, {}, body, **options)).read()
+
+
+def idle_connections(transport: openai.HTTPTransport) -> List[Any]:
+    return [c for idle in transport.idle.values() for c in idle]
+
+
+def test_one_connection_serves_many_calls() -> None:
+    with RawServer(*[answer()] * 50) as server, client_of(server) as client:
+        for _ in range(25):
+            client.models.list()
+            client.with_options(timeout=9).models.list()  # a copy shares the connections
+    assert len(server.requests) == 50 and server.connections == 1
+
+
+@pytest.mark.parametrize("method, body", [("GET", None), ("POST", b"{}"), ("POST", b"x" * 200_000)])
+@pytest.mark.parametrize("rudely", [False, True])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_kept_connection_that_the_server_closed_is_replaced_silently(
+    method: str, body: Optional[bytes], rudely: bool, late: bool
+) -> None:
+    def close(conn: socket.socket) -> None:
+        if not late:
+            conn.sendall(answer(b"1"))
+        if rudely:
+            time.sleep(0.05)  # a reset would throw the answer away
+            reset(conn)
+
+    # Late means: just as the second request is on its way, which no look at the socket can tell.
+    answers: List[Answer] = [answer(b"1"), close] if late else [close]
+    with RawServer(*answers, answer(b"2")) as server, openai.HTTPTransport() as transport:
+        assert fetch(transport, server.url, method=method, body=body) == b"1"
+        if not late:
+            wait_until(lambda: not idle_connections(transport)[0].alive())
+        assert fetch(transport, server.url, method=method, body=body) == b"2"
+        assert server.connections == 2 and len(server.requests) == (3 if late else 2)
+
+
+def wait_until(condition: Callable[[], Any]) -> None:
+    limit = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    "answers, requests",
+    [
+        ([hang_up()], 1),  # a fresh connection: who knows what the server did with the request
+        ([answer(), hang_up(b"H")], 2),  # an answer had begun
+        ([answer(), hang_up(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")], 2),
+        ([answer(), hang_up(), hang_up()], 3),  # replaced once, not for ever
+    ],
+)
+def test_nothing_is_sent_twice_where_that_may_do_harm(answers: List[Answer], requests: int) -> None:
+    with RawServer(*answers, answer()) as server, openai.HTTPTransport() as transport:
+        with pytest.raises(openai.APIConnectionError):
+            for _ in range(2):
+                fetch(transport, server.url, method="POST", body=b"{}")
+        assert len(server.requests) == requests
+
+
+def test_a_connection_with_bytes_nobody_asked_for_is_not_used_again() -> None:
+    def send(conn: socket.socket) -> None:
+        conn.sendall(answer(b"1"))
+        time.sleep(0.05)
+        conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+        conn.recv(1)
+
+    with RawServer(send, answer(b"2")) as server, openai.HTTPTransport() as transport:
+        assert fetch(transport, server.url) == b"1"
+        wait_until(lambda: not idle_connections(transport)[0].alive())
+        assert fetch(transport, server.url) == b"2"
+
+
+def test_connections_are_kept_alive_and_not_delayed() -> None:
+    with RawServer(answer()) as server, openai.HTTPTransport() as transport:
+        fetch(transport, server.url)
+        sock = idle_connections(transport)[0].sock
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 60
+
+
+def test_an_early_answer_to_a_long_upload_is_heard() -> None:
+    def refuse(conn: socket.socket) -> None:
+        conn.recv(1000)
+        conn.sendall(answer(WRONG, "413 Payload Too Large"))
+        conn.shutdown(socket.SHUT_WR)
+        while conn.recv(1 << 20):  # or the answer may be lost
+            pass
+
+    with listening(refuse) as port:
+        with OpenAI(api_key=KEY, base_url=f"http://127.0.0.1:{port}", max_retries=0) as client:
+            with pytest.raises(openai.APIStatusError, match="413"):
+                client.files.create(file=b"x" * (8 << 20), purpose="batch")
+
+
+def silent(conn: socket.socket) -> None:
+    """Say nothing, until the other side hangs up."""
+    while conn.recv(1 << 16):
+        pass
+
+
+def deaf(conn: socket.socket) -> None:
+    """Read nothing, for as long as a test may take."""
+    time.sleep(30)
+
+
+def drip(*start: bytes) -> Callable[[socket.socket], None]:
+    def send(conn: socket.socket) -> None:
+        for piece in start + (b"1\r\na\r\n",) * 3000:
+            conn.sendall(piece)
+            time.sleep(0.02)
+
+    return send
+
+
+def slow_reader(conn: socket.socket) -> None:
+    while conn.recv(20_000):
+        time.sleep(0.02)
+
+
+def late(timeout: Any, handle: Any, phase: str, size: int = 5, scheme: str = "http", **options: Any) -> None:
+    """A call that is to fail by a time limit: 5 s at the very most, where it could be 30."""
+    started = time.monotonic()
+    with listening(handle) as port:
+        made = OpenAI(
+            api_key=KEY, base_url=f"{scheme}://127.0.0.1:{port}", **dict({"max_retries": 0}, **options)
+        )
+        with made, pytest.raises(openai.APITimeoutError, match=f"Request timed out. .{phase} ") as caught:
+            made.responses.create(model="m", input="x" * size, timeout=timeout)
+    assert time.monotonic() - started < 5 and f"127.0.0.1:{port}" in str(caught.value)
+
+
+HEAD = raw(TE)
+
+
+@pytest.mark.parametrize(
+    "timeout, handle, phase, options",
+    [
+        (0.2, silent, "read", {}),
+        (openai.Timeout(30, read=0.2), silent, "read", {}),
+        (openai.Timeout(30, read=0.2), drip(b"HTTP/1.1 200 OK\r\n"), "read", {"paused": True}),
+        (openai.Timeout(30, write=0.2), deaf, "send", {"size": 50 << 20}),
+        (openai.Timeout(30, connect=0.2), silent, "tls", {"scheme": "https"}),
+        (openai.Timeout(total=0.5), silent, "read", {}),
+        (openai.Timeout(total=0.5), deaf, "send", {"size": 50 << 20}),
+        (openai.Timeout(total=0.5), slow_reader, "send", {"size": 50 << 20}),
+        (openai.Timeout(total=0.5), silent, "tls", {"scheme": "https"}),
+        (openai.Timeout(total=0.5), drip(HEAD), "read", {}),
+        (openai.Timeout(total=0.5), drip(b"H", b"T", b"T"), "read", {}),
+        (openai.Timeout(total=0.5), drip(raw("HTTP/1.1 200 OK\nContent-Length: 9000")), "read", {}),
+        (openai.Timeout(total=0.5), drip(raw("HTTP/1.1 200 OK")), "read", {}),
+        (openai.Timeout(total=0.5), drip(raw("HTTP/1.1 500 Oops\nContent-Length: 9000")), "read", {}),
+        (openai.Timeout(total=0.8, read=0.2), silent, "read", {"max_retries": 50}),
+        (openai.Timeout(total=0.5), drip(HEAD), "read", {"max_retries": 50}),
+    ],
+)
+def test_every_time_limit_holds(
+    timeout: Any, handle: Any, phase: str, options: Dict[str, Any]
+) -> None:
+    if options.pop("paused", False):
+        handle = lambda conn: (conn.sendall(b"HTTP/1.1 200 OK\r\n"), silent(conn))  # noqa: E731
+    late(timeout, handle, phase, **options)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog refuses")
+def test_a_host_that_does_not_answer_the_connection_is_a_timeout() -> None:
+    with contextlib.closing(socket.socket()) as listener, contextlib.ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):  # fill the backlog
+            sock = stack.enter_context(contextlib.closing(socket.socket()))
+            sock.setblocking(False)
+            sock.connect_ex(listener.getsockname())
+        url = "http://127.0.0.1:%d" % listener.getsockname()[1]
+        for transport in (openai.HTTPTransport(), openai.HTTPTransport(proxy=url)):
+            request = openai.HTTPRequest("GET", url, timeout=openai.Timeout(30, connect=0.2))
+            with pytest.raises(openai.APITimeoutError, match="connect|proxy .* via 127"):
+                transport.send(request)
+
+
+def test_a_server_that_asks_to_wait_beyond_the_total_limit_is_not_waited_for() -> None:
+    started = time.monotonic()
+    with RawServer(answer(WRONG, "429 Slow", Retry_After="60"), answer()) as server:
+        with client_of(server, max_retries=5, timeout=openai.Timeout(total=20)) as client:
+            with pytest.raises(openai.RateLimitError):
+                client.models.list()
+    assert time.monotonic() - started < 15 and len(server.requests) == 1
+
+
+def test_a_slow_but_steady_upload_is_no_timeout() -> None:
+    def steady(conn: socket.socket) -> None:
+        conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        file = conn.makefile("rb")
+        head = read_request_head(file)
+        left = int(headers_of(head)["content-length"])
+        while left:
+            left -= len(file.read(min(left, 1 << 20)))
+            time.sleep(0.1)
+        conn.sendall(answer())
+
+    with listening(steady) as port:
+        with OpenAI(api_key=KEY, base_url=f"http://127.0.0.1:{port}", max_retries=0) as client:
+            # 20 MB take two seconds; no single write may take one.
+            client.responses.create(
+                model="m", input="x" * (20 << 20), timeout=openai.Timeout(30, write=1)
+            )
+
 # ---- 4.5 The transport ----
+
+
+def test_the_pool_is_bounded_and_waiting_for_it_as_well() -> None:
+    limits = openai.Limits(max_connections=1)
+    with openai.HTTPTransport(limits=limits) as transport:
+        with RawServer(answer(b"1"), answer(b"2"), answer(b"3")) as server:
+            held = transport.send(openai.HTTPRequest("GET", server.url))
+            impatient = openai.HTTPRequest("GET", server.url, timeout=openai.Timeout(30, pool=0.1))
+            with pytest.raises(openai.APITimeoutError, match="no free connection within 0.1 s"):
+                transport.send(impatient)
+            soon = openai.HTTPRequest("GET", server.url, deadline=openai.clock() + 0.1)
+            with pytest.raises(openai.APITimeoutError, match="total time limit"):
+                transport.send(soon)
+            threading.Timer(0.2, held.read).start()
+            assert fetch(transport, server.url) == b"2" and held.read() == b"1"
+            dropped = transport.send(openai.HTTPRequest("GET", server.url))
+            del dropped  # forgotten, not read: its place is free again
+            gc.collect()
+        with RawServer(answer(b"4")) as other:  # an idle connection to one host makes room
+            assert fetch(transport, other.url) == b"4"
+    assert server.connections == 1
+
+
+def test_idle_connections_are_bounded_in_number_and_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    with RawServer(*[answer()] * 9) as server:
+        none = openai.HTTPTransport(limits=openai.Limits(max_keepalive_connections=0))
+        fetch(none, server.url), fetch(none, server.url)
+        assert server.connections == 2
+        two = openai.HTTPTransport(limits=openai.Limits(max_keepalive_connections=2))
+        held = [two.send(openai.HTTPRequest("GET", server.url)) for _ in range(3)]
+        assert [r.read() for r in held] == [b"{}"] * 3
+        assert server.connections == 5 and len(idle_connections(two)) == 2
+        now = [openai.clock()]
+        monkeypatch.setattr(openai, "clock", lambda: now[0])
+        brief = openai.HTTPTransport(limits=openai.Limits(keepalive_expiry=5))
+        fetch(brief, server.url)
+        now[0] += 4.9
+        fetch(brief, server.url)
+        assert server.connections == 6
+        now[0] += 5.1
+        fetch(brief, server.url)
+        assert server.connections == 7
+        for transport in (none, two, brief):
+            transport.close()
+            assert idle_connections(transport) == [] and len(transport.slots) == 1000
+
+
+def test_sixteen_threads_share_a_client() -> None:
+    def echo(conn: socket.socket) -> None:
+        file = conn.makefile("rb")
+        while True:
+            head = read_request_head(file)
+            if not head:
+                return
+            conn.sendall(answer({"id": head.split(" ")[1].rpartition("/")[2]}))
+
+    failures: List[Any] = []
+
+    def work(client: OpenAI, number: int) -> None:
+        try:
+            for i in range(20):
+                name = f"{number}-{i}"
+                assert client.models.retrieve(name).id == name
+        except BaseException as err:
+            failures.append(err)
+
+    for limits in (openai.Limits(), openai.Limits(max_connections=4)):
+        with listening(echo) as port:
+            transport = openai.DefaultHttpxClient(limits=limits)
+            with OpenAI(api_key=KEY, base_url=f"http://127.0.0.1:{port}", http_client=transport) as client:
+                threads = [threading.Thread(target=work, args=(client, n)) for n in range(16)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join(60)
+        assert failures == [] and len(transport.slots) == limits.max_connections
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_uses_its_own_connections() -> None:
+    with RawServer(*[answer({"data": [{"id": str(i)}]}) for i in range(3)]) as server:
+        with client_of(server) as client:
+            assert client.models.list().data[0].id == "0"
+            reading, writing = os.pipe()
+            child = os.fork()
+            if child == 0:
+                try:
+                    os.write(writing, client.models.list().data[0].id.encode())
+                finally:
+                    os._exit(0)
+            os.waitpid(child, 0)
+            assert os.read(reading, 9) == b"1"
+            assert client.models.list().data[0].id == "2"  # the parent's connection still works
+            os.close(reading), os.close(writing)
+    assert server.connections == 2
+
+
+EVENTS = answer(sse({"id": "1"}, {"id": "2"}, b"[DONE]"), Content_Type="text/event-stream")
+CUT = hang_up(answer(sse({"id": "1"}), Content_Type="text/event-stream", Content_Length="9999"))
+
+
+def finish(client: OpenAI) -> None:
+    assert len(list(client.chat.completions.create(model="m", messages=[], stream=True))) == 2
+
+
+def leave(client: OpenAI) -> None:
+    for _ in client.chat.completions.create(model="m", messages=[], stream=True):
+        break
+
+
+def fail_inside(client: OpenAI) -> None:
+    with pytest.raises(ZeroDivisionError):
+        for _ in client.chat.completions.create(model="m", messages=[], stream=True):
+            1 / 0
+
+
+def be_cut(client: OpenAI) -> None:
+    with pytest.raises(openai.APIConnectionError, match="after 1 events and"):
+        list(client.chat.completions.create(model="m", messages=[], stream=True))
+
+
+def call(client: OpenAI) -> None:
+    client.models.list()
+
+
+def be_refused(client: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError):
+        client.models.list()
+
+
+@pytest.mark.parametrize(
+    "action, sent",
+    [
+        (call, answer()), (be_refused, answer(WRONG, "400 No")), (finish, EVENTS), (leave, EVENTS),
+        (fail_inside, EVENTS), (be_cut, CUT),
+    ],
+)
+def test_file_descriptors_stay_flat(action: Callable[[OpenAI], None], sent: Answer) -> None:
+    with RawServer(*[sent] * 350) as server:
+        with client_of(server) as client:
+            for _ in range(10):
+                action(client)
+            before = open_descriptors()
+            for _ in range(300):
+                action(client)
+            wait_until(lambda: open_descriptors() <= before + 4)  # the server's own, about to close
+            transport: Any = client._transport
+            assert len(transport.slots) + len(idle_connections(transport)) == 1000
+    if action in (call, be_refused, finish):
+        assert server.connections == 1
+
+
+def test_clients_that_are_dropped_leave_nothing_behind() -> None:
+    with RawServer(*[answer()] * 210) as server:
+        for i in range(210):
+            client_of(server).models.list()
+            if i == 9:
+                gc.collect()
+                before, threads = open_descriptors(), threading.active_count()
+        wait_until(lambda: open_descriptors() <= before + 4)
+        wait_until(lambda: threading.active_count() <= threads + 4)
+
+
+def test_a_closed_client_says_so() -> None:
+    with RawServer(answer()) as server:
+        client = client_of(server, max_retries=2)
+        client.close()
+        with pytest.raises(openai.APIConnectionError, match="the client is closed"):
+            client.models.list()
+        assert client.is_closed() and server.connections == 0
+
+
+def test_a_transport_pickles_without_its_sockets() -> None:
+    with RawServer(answer(), answer()) as server:
+        transport = openai.HTTPTransport(limits=openai.Limits(5), trust_env=False)
+        fetch(transport, server.url)
+        twin = pickle.loads(pickle.dumps(transport))
+        assert twin.limits == transport.limits and twin.trust_env is False
+        assert fetch(twin, server.url) == b"{}" and server.connections == 2
+
+
+def test_a_local_address_is_where_a_connection_comes_from() -> None:
+    seen = []
+    with RawServer(lambda conn: (seen.append(conn.getpeername()[0]), conn.sendall(answer()))[1]) as server:
+        with openai.HTTPTransport(local_address="127.0.0.2" if sys.platform == "linux" else "127.0.0.1") as transport:
+            fetch(transport, server.url)
+    assert seen == ["127.0.0.2" if sys.platform == "linux" else "127.0.0.1"]
+
+
+class Proxy:
+    """A forward proxy: CONNECT, and absolute-form requests to anything, all to `target`."""
+
+    def __init__(self, target: int, password: str = "") -> None:
+        self.target, self.lines, self.heads = target, [], []  # type: int, List[str], List[str]
+        self.expected = "Basic " + base64.b64encode(password.encode()).decode() if password else ""
+
+    def __call__(self, conn: socket.socket) -> None:
+        file = conn.makefile("rb", 0)
+        while True:
+            head = read_request_head(file)
+            if not head:
+                return
+            self.heads.append(head)
+            self.lines.append(head.split("\r\n")[0].rpartition(" ")[0])
+            if headers_of(head).get("proxy-authorization", "") != self.expected:
+                conn.sendall(answer("no", "407 Proxy Authentication Required", Connection="close"))
+                return
+            with contextlib.closing(socket.create_connection(("127.0.0.1", self.target))) as ahead:
+                if head.startswith("CONNECT "):
+                    conn.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                else:
+                    ahead.sendall(head.encode("latin-1") + b"\r\n")
+                back = threading.Thread(target=self.copy, args=(ahead, conn), daemon=True)
+                back.start()
+                self.copy(conn, ahead)
+                return
+
+    def copy(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                data = source.recv(1 << 16)
+                if not data:
+                    break
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+
+def test_http_goes_through_a_proxy_in_absolute_form_with_its_password() -> None:
+    with RawServer(answer(b"1"), answer(b"2")) as server:
+        proxy = Proxy(server.port, "me:p@ss word")
+        with listening(proxy) as port:
+            url = f"http://me:p%40ss%20word@127.0.0.1:{port}"
+            with openai.HTTPTransport(proxy=url) as transport:
+                assert fetch(transport, "http://u:v@api.example.com:81/\u00fc v?x=1#f") == b"1"
+    assert proxy.lines == ["GET http://api.example.com:81/%C3%BC%20v?x=1"]
+    assert headers_of(server.requests[0][0])["host"] == "api.example.com:81"
+
+
+def test_https_goes_through_a_tunnel_and_the_server_never_sees_the_proxy_password(
+    certificates: Any
+) -> None:
+    with RawServer(answer(b"1"), answer(b"2"), tls=certificates.server("right")) as server:
+        proxy = Proxy(server.port, "me:pw")
+        with listening(proxy) as port:
+            with openai.HTTPTransport(
+                proxy=f"me:pw@127.0.0.1:{port}".join(["http://", ""]), verify=certificates.path("right")
+            ) as transport:
+                assert fetch(transport, "https://localhost:1234/x") == b"1"
+                assert fetch(transport, "https://localhost:1234/x") == b"2"
+                sock = idle_connections(transport)[0].sock
+                assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert proxy.lines == ["CONNECT localhost:1234"] and server.connections == 1
+    assert "proxy-authorization" not in headers_of(server.requests[0][0])
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_refuses_is_named_without_its_password(scheme: str) -> None:
+    with listening(Proxy(1, "me:right")) as port:
+        transport = openai.DefaultHttpxClient(proxy=f"http://me:{KEY}@127.0.0.1:{port}")
+        made = OpenAI(api_key="k", base_url=f"{scheme}://api.example.com", http_client=transport, max_retries=0)
+        with made, pytest.raises(openai.APIError, match="407" if scheme == "https" else "no") as caught:
+            made.models.list()
+    assert KEY not in whole_traceback(caught.value)
+    if scheme == "https":
+        assert f"(proxy api.example.com:443 via 127.0.0.1:{port}: " in str(caught.value)
+    else:
+        assert isinstance(caught.value, openai.APIStatusError) and caught.value.status_code == 407
+
+
+PROXY = "http://proxy.example:3128"
+
+
+@pytest.mark.parametrize(
+    "url, environ, proxy",
+    [
+        ("http://a.example", {}, None),
+        ("http://a.example", {"http_proxy": PROXY}, PROXY),
+        ("https://a.example", {"http_proxy": PROXY}, None),
+        ("https://a.example", {"HTTPS_PROXY": PROXY}, PROXY),
+        ("https://a.example", {"HTTPS_PROXY": "proxy.example:3128"}, PROXY),
+        ("https://a.example", {"ALL_PROXY": PROXY}, PROXY),
+        ("https://a.example", {"ALL_PROXY": "socks5://b", "HTTPS_PROXY": PROXY}, PROXY),
+        ("https://a.example", {"HTTPS_PROXY": ""}, None),
+    ] + [
+        (url, {"ALL_PROXY": PROXY, "NO_PROXY": no}, PROXY if used else None)
+        for url, no, used in [
+            ("https://a.example", "*", False), ("https://a.example", "", True),
+            ("https://a.example", "a.example", False), ("https://a.example", "A.Example", False),
+            ("https://x.a.example", "a.example", False), ("https://x.a.example", ".a.example", False),
+            ("https://x.a.example", "*.a.example", False), ("https://a.example", "b.example", True),
+            ("https://ba.example", "a.example", True), ("https://a.example.com", "a.example", True),
+            ("https://a.example", "b, a.example ,c", False), ("https://a.example", "b a.example", False),
+            ("https://a.example:8443", "a.example:8443", False), ("https://a.example", "a.example:443", False),
+            ("https://a.example:8443", "a.example:443", True),
+            ("http://10.1.2.3", "10.0.0.0/8", False), ("http://11.1.2.3", "10.0.0.0/8", True),
+            ("http://10.1.2.3", "10.1.2.3", False), ("http://a.example", "10.0.0.0/8", True),
+            ("http://10.1.2.3:81", "10.1.2.3:80", True), ("http://10.1.2.3:81", "10.1.2.3:81", False),
+            ("http://[::1]:80", "::1", False), ("http://[::1]", "[::1]", False),
+            ("http://[::1]:81", "[::1]:81", False), ("http://[::1]:81", "[::1]:82", True),
+            ("http://[fd00::5]", "fd00::/8", False), ("http://localhost", "localhost,127.0.0.1", False),
+            ("http://127.0.0.1", "localhost,127.0.0.1", False),
+        ]
+    ],
+)
+def test_the_environment_says_which_hosts_need_a_proxy(
+    url: str, environ: Dict[str, str], proxy: Optional[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    origin = openai.HTTPRequest("GET", url).origin
+    assert openai.HTTPTransport().proxy_for(origin) == proxy
+    assert openai.HTTPTransport(trust_env=False).proxy_for(origin) is None
+    assert openai.HTTPTransport(proxy="http://mine").proxy_for(origin) == "http://mine"
+
+
+def test_a_proxy_of_the_environment_is_used_and_kept_connections_too(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RawServer(answer(), answer()) as server:
+        proxy = Proxy(server.port)
+        with listening(proxy) as port:
+            monkeypatch.setenv("http_proxy", f"127.0.0.1:{port}")
+            with OpenAI(api_key=KEY, base_url="http://api.example.com/v1") as client:
+                client.models.list()
+            monkeypatch.setenv("no_proxy", "127.0.0.1")
+            client_of(server).models.list()
+    assert proxy.lines == ["GET http://api.example.com/v1/models"] and len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "variable, value, message",
+    [
+        ("ALL_PROXY", f"socks5://me:{KEY}@127.0.0.1:1", "ALL_PROXY asks for a SOCKS proxy"),
+        ("http_proxy", f"SOCKS5h://me:{KEY}@127.0.0.1:1", "HTTP_PROXY asks for a SOCKS proxy"),
+        ("http_proxy", f"https://me:{KEY}@127.0.0.1:1", "https:// proxies are not supported"),
+        ("http_proxy", f"http://me:{KEY}@127.0.0.1:x", "no usable host and port"),
+    ],
+)
+def test_a_proxy_that_cannot_work_is_reported_by_the_first_request_not_before(
+    variable: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch, slept: List[float]
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with OpenAI(api_key="k", base_url="http://api.example.com") as client:
+        with pytest.raises(openai.OpenAIError, match=message) as caught:
+            client.models.list()
+    assert KEY not in whole_traceback(caught.value)
+
+
+class Certificates:
+    """Self-signed certificates, made with the command `openssl`."""
+
+    names = {"right": "IP:127.0.0.1,DNS:localhost", "other": "DNS:other.example", "client": "DNS:me"}
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self.directory = directory
+        for name, alternatives in self.names.items():
+            command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+            command += ["-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}"]
+            command += ["-addext", f"subjectAltName={alternatives}"]
+            done = subprocess.run(
+                command, cwd=str(directory), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            )
+            if done.returncode:
+                pytest.skip(f"openssl cannot make certificates: {done.stdout.decode()[-200:]}")
+
+    def path(self, name: str) -> str:
+        return str(self.directory / f"{name}.pem")
+
+    def pair(self, name: str) -> Tuple[str, str]:
+        return self.path(name), str(self.directory / f"{name}.key")
+
+    def server(self, name: str, client: str = "") -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.pair(name))
+        if client:
+            context.load_verify_locations(self.path(client))
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: Any) -> Certificates:
+    if shutil.which("openssl") is None:
+        pytest.skip("TLS is NOT tested: there is no command `openssl` to make certificates with")
+    return Certificates(pathlib.Path(str(tmp_path_factory.mktemp("certificates"))))
+
+
+def test_tls_trusts_what_it_is_told_and_nothing_else(certificates: Certificates) -> None:
+    own = ssl.create_default_context(cafile=certificates.path("right"))
+    right, other = certificates.path("right"), certificates.path("other")
+    hint = "(?s)tls 127.*CERTIFICATE_VERIFY_FAILED.*set SSL_CERT_FILE, or http_client=.*verify="
+    cases: List[Tuple[str, Dict[str, Any], str]] = [
+        ("right", {}, hint), ("right", {"verify": other}, hint), ("other", {"verify": other}, "127.0.0.1"),
+        ("right", {"verify": right}, ""), ("right", {"verify": pathlib.Path(right)}, ""),
+        ("right", {"verify": own}, ""), ("right", {"verify": False}, ""), ("other", {"verify": False}, ""),
+    ]
+    for name, options, error in cases:
+        with RawServer(answer(b"1"), answer(b"2"), tls=certificates.server(name)) as server:
+            with openai.HTTPTransport(**options) as transport:
+                if error:
+                    with pytest.raises(openai.APIConnectionError, match=error):
+                        fetch(transport, server.url)
+                    assert len(transport.slots) == 1000
+                else:
+                    assert fetch(transport, server.url) + fetch(transport, server.url) == b"12"
+                    assert server.connections == 1
+
+
+def test_tls_trusts_ssl_cert_file(certificates: Certificates) -> None:
+    with RawServer(answer(), tls=certificates.server("right")) as server:
+        code = f"import openai_lite as o; o.OpenAI(api_key='k', base_url={server.url!r}).models.list()"
+        done = python("-c", code, SSL_CERT_FILE=certificates.path("right"))
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_client_falls_back_to_all_certificates_when_a_directory_does_not_suffice(
+    certificates: Certificates, tmp_path: pathlib.Path
+) -> None:
+    # The directory alone is tried first; then the default bundle, which a real system has as well.
+    shutil.copy(certificates.path("other"), str(tmp_path / "12345678.0"))
+    code = textwrap.dedent(
+        """
+        import os, ssl, sys, threading
+        import openai_lite as o
+        url, bundle, directory = sys.argv[1:]
+        clients = [o.OpenAI(api_key="k", base_url=url, max_retries=0) for _ in range(4)]
+        paths = ssl.get_default_verify_paths()
+        ssl.get_default_verify_paths = lambda: paths._replace(capath=directory)
+        for client in clients:
+            client._transport.tls()
+        os.environ["SSL_CERT_FILE"] = bundle  # from now on the default bundle
+        failed = []
+        def work(client):
+            try:
+                client.models.list()
+            except Exception as err:
+                failed.append(err)
+        threads = [threading.Thread(target=work, args=(c,)) for c in clients * 4]
+        [t.start() for t in threads], [t.join() for t in threads]
+        assert not failed, failed
+        """
+    )
+    with RawServer(*[answer()] * 16, tls=certificates.server("right")) as server:
+        done = python("-c", code, server.url, certificates.path("right"), str(tmp_path))
+    assert done.returncode == 0, done.stderr
+
+
+def test_mutual_tls_shows_the_certificate_of_the_client(certificates: Certificates) -> None:
+    right = certificates.path("right")
+    with RawServer(answer(), answer(), tls=certificates.server("right", client="client")) as server:
+        with openai.HTTPTransport(verify=right, cert=certificates.pair("client")) as transport:
+            assert fetch(transport, server.url) == b"{}"
+        with openai.HTTPTransport(verify=right) as transport:
+            with pytest.raises(openai.APIConnectionError):
+                fetch(transport, server.url)
+    with RawServer(answer(), tls=certificates.server("right")) as server:
+        with openai.HTTPTransport(verify=right, cert="/no/such.pem") as transport:
+            with pytest.raises((OSError, openai.OpenAIError)):
+                fetch(transport, server.url)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_kept_tls_connection_that_the_server_closed_is_replaced_too(
+    certificates: Certificates, late: bool
+) -> None:
+    answers: List[Answer] = [answer(b"1"), hang_up()] if late else [hang_up(answer(b"1"))]
+    with RawServer(*answers, answer(b"2"), tls=certificates.server("right")) as server:
+        with openai.HTTPTransport(verify=certificates.path("right")) as transport:
+            assert fetch(transport, server.url, method="POST", body=b"x" * 100_000) == b"1"
+            if not late:
+                wait_until(lambda: not idle_connections(transport)[0].alive())
+            assert fetch(transport, server.url, method="POST", body=b"x" * 100_000) == b"2"
+
+
+REDIRECTS = [
+    (status, method, expected)
+    for status, row in {
+        301: ("GET", "GET", "PUT", "DELETE"), 302: ("GET", "GET", "GET", "GET"),
+        303: ("GET", "GET", "GET", "GET"), 307: ("GET", "POST", "PUT", "DELETE"),
+        308: ("GET", "POST", "PUT", "DELETE"),
+    }.items()
+    for method, expected in zip(("GET", "POST", "PUT", "DELETE"), row)
+]
+
+
+@pytest.mark.parametrize("status, method, expected", REDIRECTS)
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_redirects_are_followed_as_the_rfc_says_and_credentials_stay_at_home(
+    status: int, method: str, expected: str, elsewhere: bool
+) -> None:
+    secrets = {
+        "Authorization": f"Bearer {KEY}", "api-key": KEY, "Cookie": f"a={KEY}", "OpenAI-Organization": "o",
+    }
+    with RawServer(answer(b"[7]")) as other, RawServer() as home:
+        location = other.url + "/there?x=1" if elsewhere else "/v2/there?x=1"
+        home.answers = [answer("", f"{status} Moved", Location=location), answer(b"[7]")]
+        client = client_of(home, default_headers=dict(secrets, Host="api.example.com", X_A="b"))
+        with client:
+            body = None if method == "GET" else {"a": 1}
+            call = getattr(client, method.lower())
+            options: Dict[str, Any] = {} if body is None else {"body": body}
+            assert call("/here", cast_to=object, **options) == [7]
+    head, received = (other if elsewhere else home).requests[-1]
+    sent = headers_of(head)
+    assert head.startswith(f"{expected} {'/v1' if elsewhere else '/v2'}/there?x=1 HTTP/1.1\r\n")
+    assert received == (b'{"a":1}' if expected == method and body else b"")
+    assert ("content-type" in sent) is bool(received) and sent["x_a"] == "b"
+    for name in secrets:
+        assert (name.lower() in sent) is not elsewhere
+    assert (KEY in head) is not elsewhere
+    assert sent["host"] == (f"127.0.0.1:{other.port}" if elsewhere else "api.example.com")
+
+
+def test_a_file_is_sent_again_where_a_redirect_leads(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 300_000)
+    with RawServer() as server, client_of(server) as client:
+        server.answers = [answer("", "307 Moved", Location=server.url + "/files/"), answer({"id": "f"})]
+        client.files.create(file=tmp_path / "a", purpose="batch")
+    assert [parse_form(r)[1][1] for r in server.requests] == [b"x" * 300_000] * 2
+
+
+@pytest.mark.parametrize(
+    "location, target",
+    [
+        ("there", "/v1/there"), ("../x", "/x"), ("?y=2", "/v1/models?y=2"), ("", "/v1/models"),
+        ("/caf\u00e9 x", "/caf%C3%A9%20x"), ("//127.0.0.1:{port}/z#f", "/z"),
+    ],
+)
+def test_relative_redirects_are_resolved(location: str, target: str) -> None:
+    with RawServer() as server, client_of(server) as client:
+        there = location.format(port=server.port).encode("utf-8").decode("latin-1")
+        moved = answer("", "302 Found").replace(b"\r\n\r\n", f"\r\nLocation: {there}\r\n\r\n".encode("latin-1"))
+        server.answers = [moved, answer()]
+        client.models.list()
+    assert server.requests[1][0].startswith(f"GET {target} HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    "location", ["ftp://h/", "file:///etc/passwd", "http://[", "http://[::1]x/", "http://h:99999/", "https://"]
+)
+def test_a_redirect_to_nowhere_is_a_typed_error(location: str) -> None:
+    error = failure(answer("", "302 Found", Location=location))
+    assert type(error) is openai.APIConnectionError and "redirect" in str(error)
+
+
+def test_redirects_have_an_end_and_can_be_switched_off() -> None:
+    error = failure(*[answer("", "302 Found", Location="/v1/models")] * 30)
+    assert type(error) is openai.APIConnectionError and "more than 20 redirects" in str(error)
+    still = openai.DefaultHttpxClient(follow_redirects=False)
+    error = failure(answer("", "302 Found", Location="/v1/models"), http_client=still)
+    assert isinstance(error, openai.APIStatusError) and error.status_code == 302
+    error = failure(answer("", "302 Found"))
+    assert isinstance(error, openai.APIStatusError) and error.status_code == 302
 
 # ---- 4.6 When to try again ----
 
+
+def http_date(seconds: float, form: str) -> str:
+    moment = datetime.datetime.utcfromtimestamp(time.time() + seconds)
+    day = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")[moment.weekday()]
+    month = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()[moment.month - 1]
+    clock = moment.strftime("%H:%M:%S")
+    return {
+        "imf": f"{day[:3]}, {moment.day:02} {month} {moment.year} {clock} GMT",
+        "850": f"{day}, {moment.day:02}-{month}-{moment.year % 100:02} {clock} GMT",
+        "asctime": f"{day[:3]} {month} {moment.day:2} {clock} {moment.year}",
+    }[form]
+
+
+# What the server says, and how long to wait then; None: do not ask again.
+WAITS: List[Tuple[Dict[str, str], Optional[float]]] = [
+    ({}, 0.5),
+    ({"Retry-After": "1"}, 1), ({"Retry-After": "1.5"}, 1.5), ({"Retry-After": " 7 "}, 7),
+    ({"Retry-After": "120"}, 120), ({"Retry-After": "121"}, None), ({"Retry-After": "120.1"}, None),
+    ({"Retry-After": "1e400"}, None), ({"Retry-After": "9" * 400}, None),
+    ({"Retry-After": "0"}, 0.5), ({"Retry-After": "-1"}, 0.5), ({"Retry-After": "-1e400"}, 0.5),
+    ({"Retry-After": "nan"}, 0.5), ({"Retry-After": "inf"}, 0.5), ({"Retry-After": "Infinity"}, 0.5),
+    ({"Retry-After": "-inf"}, 0.5), ({"Retry-After": "soon"}, 0.5), ({"Retry-After": ""}, 0.5),
+    ({"Retry-After": "Mon, 99 Foo 2026 99:99:99 GMT"}, 0.5),
+    ({"Retry-After": "Mon, 01 Jan 99999999999999 00:00:00 GMT"}, 0.5),
+    ({"retry-after-ms": "1500"}, 1.5), ({"retry-after-ms": "12.5"}, 0.0125),
+    ({"retry-after-ms": "1500", "Retry-After": "9"}, 1.5), ({"retry-after-ms": "x", "Retry-After": "9"}, 9),
+    ({"retry-after-ms": "0", "Retry-After": "9"}, 0.5), ({"retry-after-ms": "120001"}, None),
+    ({"retry-after-ms": "1e400"}, None), ({"retry-after-ms": "nan"}, 0.5),
+    ({"x-should-retry": "true", "Retry-After": "121"}, None), ({"x-should-retry": "true", "Retry-After": "2"}, 2),
+    ({"x-should-retry": "false"}, None), ({"x-should-retry": "maybe"}, 0.5),
+]
+
+
+@pytest.mark.parametrize("headers, wait", WAITS)
+def test_a_429_waits_what_the_server_asks_then_succeeds(
+    headers: Dict[str, str], wait: Optional[float], slept: List[float]
+) -> None:
+    fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
+    busy = answer(WRONG, "429 Slow").replace(b"\r\n", b"\r\n" + fields, 1)
+    with RawServer(busy, answer()) as server, client_of(server, max_retries=1) as client:
+        if wait is None:
+            with pytest.raises(openai.RateLimitError):
+                client.models.list()
+        else:
+            client.models.list()
+    assert slept == ([] if wait is None else [wait])
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles", "Asia/Kolkata"])
+@pytest.mark.parametrize("form", ["imf", "850", "asctime"])
+@pytest.mark.parametrize("seconds", [60, -60, 3600])
+def test_retry_after_may_be_a_date_in_three_forms(
+    seconds: int, form: str, zone: str, slept: List[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    if hasattr(time, "tzset"):
+        time.tzset()
+    try:
+        busy = answer(WRONG, "503 Busy", Retry_After=http_date(seconds, form))
+        with RawServer(busy, answer()) as server, client_of(server, max_retries=1) as client:
+            if seconds > 120:
+                with pytest.raises(openai.InternalServerError):
+                    client.models.list()
+                assert slept == []
+            else:
+                client.models.list()
+                assert slept == [0.5] if seconds < 0 else 30 < slept[0] <= 60
+    finally:
+        monkeypatch.undo()
+        if hasattr(time, "tzset"):
+            time.tzset()
+
+
+@pytest.mark.parametrize(
+    "status, told, again",
+    [
+        (status, told, {"true": True, "false": False}.get(told, again))
+        for status, again in [
+            (300, False), (400, False), (401, False), (403, False), (404, False), (408, True),
+            (409, True), (418, False), (422, False), (425, False), (429, True), (500, True),
+            (502, True), (503, True), (529, True), (600, True),
+        ]
+        for told in ("", "true", "false", "TRUE")
+    ],
+)
+def test_each_status_is_retried_or_not(
+    status: int, told: str, again: bool, slept: List[float]
+) -> None:
+    refusal = answer(WRONG, f"{status} X", X_Should_Retry=told)
+    with RawServer(refusal, answer()) as server, client_of(server, max_retries=2) as client:
+        if again:
+            client.models.list()
+        else:
+            with pytest.raises(openai.APIStatusError):
+                client.models.list()
+    assert len(slept) == again and len(server.requests) == 1 + again
+
+
+def test_the_wait_doubles_up_to_eight_seconds_less_a_random_quarter(
+    slept: List[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = answer(WRONG, "500 Oops")
+    with RawServer(*[busy] * 21) as server, client_of(server) as client:
+        with pytest.raises(openai.InternalServerError):
+            client.with_options(max_retries=7).models.list()
+        assert slept == [0.5, 1, 2, 4, 8, 8, 8]
+        sent = [headers_of(head)["x-stainless-retry-count"] for head, _ in server.requests]
+        assert sent == [str(i) for i in range(8)]
+        slept.clear()
+        monkeypatch.setattr(openai, "random_fraction", lambda: 1.0)
+        with pytest.raises(openai.InternalServerError):
+            client.with_options(max_retries=5).models.list()
+        assert slept == [0.375, 0.75, 1.5, 3, 6]
+        slept.clear()
+        with pytest.raises(openai.InternalServerError):
+            client.with_options(
+                max_retries=2, initial_retry_delay=0.1, max_retry_delay=0.15
+            ).models.list()
+        assert slept == pytest.approx([0.075, 0.1125])
+
+
+def test_the_wait_has_a_limit_and_randomness_is_a_fraction() -> None:
+    assert openai.retry_delay(10 ** 9, {}, 0.5, 8.0, 0.0) == 8.0
+    drawn = [openai.random_fraction() for _ in range(1000)]
+    assert all(0 <= number < 1 for number in drawn) and len(set(drawn)) > 900
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        hang_up(), hang_up(b"HTTP/1.1 200 OK\r\n"), reset, hang_up(answer(b"{}", Content_Length="9")),
+        hang_up(b"nonsense\r\n\r\n"), hang_up(raw(TE, b"9\r\n{}")), hang_up(raw(TE, b"zz\r\n")),
+    ],
+)
+def test_connection_errors_are_retried_until_they_pass_or_retries_end(
+    broken: Answer, slept: List[float]
+) -> None:
+    with RawServer(broken, broken, answer({"data": [{"id": "m"}]})) as server:
+        with client_of(server, max_retries=2) as client:
+            page = client.models.with_raw_response.list()
+    assert page.retries_taken == 2 and page.parse().data[0].id == "m" and slept == [0.5, 1]
+    with RawServer(broken, broken) as server, client_of(server, max_retries=1) as client:
+        with pytest.raises(openai.APIConnectionError):
+            client.models.list()
+    assert len(server.requests) == 2 and slept == [0.5, 1, 0.5]
+
+
+@pytest.mark.parametrize("broken", [hang_up(), answer(WRONG, "500 Oops")])
+def test_without_retries_there_is_one_request(broken: Answer, slept: List[float]) -> None:
+    with RawServer(broken, answer()) as server, client_of(server, max_retries=0) as client:
+        with pytest.raises(openai.APIError):
+            client.models.list()
+        assert len(server.requests) == 1 and slept == []
+        client.get("/x", cast_to=object, options={"max_retries": 3})
+
+
+def test_a_stream_that_has_begun_is_not_retried(slept: List[float]) -> None:
+    with RawServer(CUT, EVENTS) as server, client_of(server, max_retries=2) as client:
+        be_cut(client)
+        assert len(server.requests) == 1 and slept == []
+
+
+@pytest.mark.parametrize("value, error", [(-1, ValueError), (None, TypeError), (1.5, TypeError), (True, TypeError)])
+def test_max_retries_is_a_whole_number(value: Any, error: Any) -> None:
+    with pytest.raises(error, match="max_retries"):
+        OpenAI(api_key=KEY, max_retries=value)
+    with RawServer() as server, client_of(server) as client, pytest.raises(error, match="max_retries"):
+        client.get("/x", cast_to=object, options={"max_retries": value})
+
 # ---- 4.7 Logging ----
+
+
+@pytest.mark.parametrize("how", ["handler", "OPENAI_LOG"])
+def test_debug_records_tell_the_story_without_secrets(
+    how: str, caplog: pytest.LogCaptureFixture, slept: List[float]
+) -> None:
+    moved = answer("", "302 Found", Location=f"/v1/there?sig={KEY}")
+    story = [answer({"e": KEY}, "429 Slow", Retry_After="2", Connection="close"), hang_up(), moved, answer(X_Request_ID="req_9")]
+    with RawServer(*story) as server:
+        url = server.url.replace("://", f"://me:{KEY}@") + f"?api_key={KEY}"
+        options: Dict[str, Any] = {
+            "base_url": url, "api_key": KEY, "default_query": {"access_token": KEY},
+            "default_headers": {"X-Api-Key": KEY, "Cookie": KEY},
+        }
+        if how == "handler":
+            with caplog.at_level(logging.DEBUG, "openai"), OpenAI(**options) as client:
+                client.post("/x", cast_to=object, body={"secret": KEY})
+            text = "\n".join(f"{r.name}:{r.levelname}: {r.getMessage()}" for r in caplog.records)
+        else:
+            code = f"import openai_lite as o; o.sleep = print; o.OpenAI(**{options!r})"
+            done = python("-c", code + ".post('/x', cast_to=object, body={'a': 1})", OPENAI_LOG="debug")
+            assert done.returncode == 0, done.stderr
+            text = done.stderr
+    assert KEY not in text
+    for part in (
+        "Request: POST http://127.0.0.1:", "(attempt 1)", "(attempt 3)", "/v1/x?api_key=<redacted>",
+        '"HTTP/1.1 429 Slow"', "Retrying request to /x in 2.000000 seconds", "closed without an answer",
+        '"HTTP/1.1 200 OK"', "req_9", "/v1/there?sig=<redacted>",
+    ):
+        assert part in text, part
+
+
+@pytest.mark.parametrize(
+    "level, seen, unseen",
+    [
+        ("debug", ["Request: GET", "HTTP Response: GET"], []),
+        ("INFO", ["HTTP Response: GET"], ["Request: GET"]),
+        ("warning", [], ["HTTP"]), ("error", [], ["HTTP"]), ("nonsense", [], ["HTTP"]), ("", [], ["HTTP"]),
+    ],
+)
+def test_openai_log_sets_the_level(level: str, seen: List[str], unseen: List[str]) -> None:
+    with RawServer(answer()) as server:
+        code = f"import openai_lite as o; o.OpenAI(api_key='k', base_url={server.url!r}).models.list()"
+        done = python("-c", code, OPENAI_LOG=level)
+    assert done.returncode == 0, done.stderr
+    assert all(part in done.stderr for part in seen) and not any(p in done.stderr for p in unseen)
+
+
+def test_a_program_that_does_not_log_does_not_load_logging() -> None:
+    with RawServer(answer()) as server:
+        code = (
+            "import sys, openai_lite as o; "
+            f"o.OpenAI(api_key='k', base_url={server.url!r}).models.list(); "
+            "assert 'logging' not in sys.modules"
+        )
+        done = python("-c", code)
+    assert done.returncode == 0, done.stderr
 
 ########################################################################
 ## 5. Results
