@@ -358,11 +358,15 @@ class OmitInside(Exception):
     """A body holds `omit` below its top level, or an iterator, which can be read only once."""
 
 
+def is_iterator(value: Any) -> bool:
+    return isinstance(value, Iterator) and not hasattr(value, "read")
+
+
 def jsonable(value: Any) -> Any:
     """What `json` asks about a value that it does not know."""
     if isinstance(value, BaseModel):
         return value.__dict__
-    if isinstance(value, Omit) or (isinstance(value, Iterator) and not hasattr(value, "read")):
+    if isinstance(value, Omit) or is_iterator(value):
         raise OmitInside()
     if hasattr(value, "model_dump"):  # a pydantic object
         return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
@@ -398,7 +402,7 @@ def without_omit(value: Any) -> Any:
         return value
     if isinstance(value, Mapping):
         return {k: without_omit(v) for k, v in value.items() if not isinstance(v, Omit)}
-    if isinstance(value, (list, tuple, Iterator)) and not hasattr(value, "read"):
+    if isinstance(value, (list, tuple)) or is_iterator(value):
         return [without_omit(item) for item in value if not isinstance(item, Omit)]
     try:
         return without_omit(jsonable(value))
@@ -461,10 +465,10 @@ class FilePart:
         self.source, self.size, self.label = source, size, label
 
     def blocks(self) -> Iterator[memoryview]:
-        file = self.source
+        file: Any = self.source
         try:
-            if isinstance(file, str):
-                file = open(file, "rb")
+            if isinstance(self.source, str):
+                file = open(self.source, "rb")
             else:
                 file.seek(0)  # the whole file, also for a retry
             buffer = memoryview(bytearray(min(BLOCK, self.size) or 1))
@@ -904,6 +908,12 @@ def connection_error(err: BaseException, request: HTTPRequest, phase: str) -> AP
     )
 
 
+def hung_up(err: OSError) -> bool:
+    """Whether the other side closed the connection; the TLS layer has its own words for it."""
+    tls_words = ("SSLEOFError", "SSLZeroReturnError")
+    return isinstance(err, ConnectionError) or type(err).__name__ in tls_words
+
+
 class DeadlineExceeded(OSError):
     """A limit of ours passed, as opposed to the socket's."""
 
@@ -1041,7 +1051,7 @@ secret_parameter = re.compile(
 
 
 def without_userinfo(url: str) -> str:
-    return re.sub(r"//[^/?#]*@|^[^/?#\s]*@", lambda m: m.group()[:2] if m.group()[:2] == "//" else "", url)
+    return re.sub(r"(//|^)[^/?#]*@", r"\1", url, count=1)
 
 
 def without_secrets(url: str) -> str:
@@ -1207,7 +1217,13 @@ class SocketReader(io.RawIOBase):
             self.sock.settimeout(request.time_left(limit))
         if request.stop is not None:
             request.stop.check()
-        got: int = self.sock.recv_into(buffer)
+        try:
+            got: int = self.sock.recv_into(buffer)
+        except OSError as err:
+            # How Pythons before 3.10 speak of a TLS connection that was closed without a goodbye.
+            if err.errno != 0 and "unexpected eof" not in str(err):
+                raise
+            got = 0
         self.received += got
         return got
 
@@ -1688,7 +1704,9 @@ class Connection:
             self.timeout = limit
         try:
             self.write(head, request)
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError as err:
+            if not hung_up(err):
+                raise
             # The server may have answered without waiting for the rest, with a 413 for instance.
             self.keep = False
             try:
@@ -1901,7 +1919,7 @@ class HTTPTransport:
                     if (
                         connection.used
                         and not received
-                        and isinstance(err, ConnectionError)
+                        and hung_up(err)
                         and not fresh
                     ):
                         fresh = True
@@ -2003,12 +2021,16 @@ class HTTPTransport:
                 maker.sock = context.wrap_socket(
                     maker.sock, server_hostname=origin.host, do_handshake_on_connect=False
                 )
+                if request.stop is not None:
+                    request.stop.check()
                 maker.sock.do_handshake()  # apart, so that a stop can reach the socket meanwhile
         except Exception as err:
             maker.close()
             if self.trust_fully(err, context):
                 return self.connect(origin, request)
-            failed: Any = err if isinstance(err, OSError) else OSError(f"{type(err).__name__}: {err}")
+            failed: Any = err
+            if not isinstance(err, OSError):
+                failed = OSError(f"{type(err).__name__}: {err}")
             failed.phase = phase
             failed.via = f" via {first.host}:{first.port}" if proxy else ""
             raise failed from err.__cause__ if failed is err else err
@@ -2043,7 +2065,9 @@ class HTTPTransport:
             proxy = "http://" + proxy
         if proxy.lower().startswith("socks"):
             name = (origin.scheme if proxies.get(origin.scheme) else "all").upper() + "_PROXY"
-            raise phased("proxy", f"{name} asks for a SOCKS proxy, which is not supported; unset it")
+            raise phased(
+                "proxy", f"{name} asks for a SOCKS proxy, which is not supported; unset it"
+            )
         return proxy
 
     def tls(self) -> Any:
@@ -4683,7 +4707,8 @@ def parsed_json(response: HTTPResponse) -> Any:
     raw = response.content
     content_type = response.headers.get("content-type", "")
     try:
-        if raw and "json" in content_type or raw.lstrip()[:1] in (b"{", b"["):  # some servers mislabel it
+        # Some servers mislabel it.
+        if raw and "json" in content_type or raw.lstrip()[:1] in (b"{", b"["):
             return json.loads(raw.decode("utf-8"))
         problem = f"expected JSON, got {content_type or 'no content type'}"
         if not raw:
