@@ -132,10 +132,12 @@ class RawServer:
             threading.Thread(target=self.serve, args=(conn,), daemon=True).start()
 
     def serve(self, conn: socket.socket) -> None:
-        with contextlib.suppress(OSError), conn:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.suppress(OSError))
+            stack.enter_context(conn)
             if self.tls:
-                conn = self.tls.wrap_socket(conn, server_side=True)
-            file = conn.makefile("rb")
+                conn = stack.enter_context(self.tls.wrap_socket(conn, server_side=True))
+            file = stack.enter_context(conn.makefile("rb"))
             while True:
                 head = read_request_head(file)
                 if not head:
@@ -259,6 +261,13 @@ def whole_traceback(error: BaseException) -> str:
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     shown = "".join(lines) + repr(error) + repr(getattr(error, "request", ""))
     return shown + repr(getattr(error, "response", "")) + repr(pickle.dumps(error))
+
+
+def wait_until(condition: Callable[[], Any], limit: float = 30.0) -> None:
+    end = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < end, "it did not come true in time"
+        time.sleep(0.005)
 
 
 def open_descriptors() -> int:
@@ -534,7 +543,7 @@ def test_a_huge_event_in_small_pieces_costs_no_more_per_byte(end: bytes) -> None
     assert time.monotonic() - started < 30
 
 
-def chat_stream(body: bytes, **options: Any) -> Any:
+def chunks_of(body: bytes, **options: Any) -> Any:
     """An iterator over the stream that a server answers with."""
     with RawServer(answer(body, Content_Type="text/event-stream")) as server:
         with client_of(server, **options) as client:
@@ -557,7 +566,7 @@ def chat_stream(body: bytes, **options: Any) -> Any:
     ],
 )
 def test_done_ends_a_stream_and_marks_it_completed(end: bytes, completed: bool) -> None:
-    items, stream = chat_stream(sse({"id": "1"}, {"id": "2"}) + end)
+    items, stream = chunks_of(sse({"id": "1"}, {"id": "2"}) + end)
     assert [item.id for item in items] == ["1", "2"]
     assert stream.completed is completed
     assert stream.response.is_closed
@@ -584,7 +593,7 @@ def test_an_event_that_is_no_json_is_named_in_the_error(data: bytes, why: str) -
 
 
 def test_invalid_utf8_in_an_event_becomes_replacement_characters() -> None:
-    items, _ = chat_stream(b'data: {"id": "a\xff"}\n\n')
+    items, _ = chunks_of(b'data: {"id": "a\xff"}\n\n')
     assert items[0].id == "a\ufffd"
 
 # ---- 2.2 JSON ----
@@ -1838,13 +1847,6 @@ def test_a_kept_connection_that_the_server_closed_is_replaced_silently(
         assert server.connections == 2 and len(server.requests) == (3 if late else 2)
 
 
-def wait_until(condition: Callable[[], Any]) -> None:
-    limit = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.005)
-
-
 @pytest.mark.parametrize(
     "answers, requests",
     [
@@ -2157,7 +2159,7 @@ def be_cut(client: OpenAI) -> None:
         list(client.chat.completions.create(model="m", messages=[], stream=True))
 
 
-def call(client: OpenAI) -> None:
+def list_models(client: OpenAI) -> None:
     client.models.list()
 
 
@@ -2169,8 +2171,8 @@ def be_refused(client: OpenAI) -> None:
 @pytest.mark.parametrize(
     "action, sent",
     [
-        (call, answer()), (be_refused, answer(WRONG, "400 No")), (finish, EVENTS), (leave, EVENTS),
-        (fail_inside, EVENTS), (be_cut, CUT),
+        (list_models, answer()), (be_refused, answer(WRONG, "400 No")), (finish, EVENTS),
+        (leave, EVENTS), (fail_inside, EVENTS), (be_cut, CUT),
     ],
 )
 def test_file_descriptors_stay_flat(action: Callable[[OpenAI], None], sent: Answer) -> None:
@@ -2184,7 +2186,7 @@ def test_file_descriptors_stay_flat(action: Callable[[OpenAI], None], sent: Answ
             wait_until(lambda: open_descriptors() <= before + 4)  # the server's own, about to close
             transport: Any = client._transport
             assert len(transport.slots) + len(idle_connections(transport)) == 1000
-    if action in (call, be_refused, finish):
+    if action in (list_models, be_refused, finish):
         assert server.connections == 1
 
 
@@ -3176,10 +3178,9 @@ def stream_answer(body: bytes, **headers: str) -> bytes:
     return answer(body, Content_Type="text/event-stream", **headers)
 
 
-def chunked(*pieces: bytes) -> bytes:
+def chunked_stream(*pieces: bytes) -> bytes:
     """A streamed answer, a chunk per piece."""
-    head = stream_answer(b"", Content_Length="", Transfer_Encoding="chunked")
-    return head + b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in pieces) + b"0\r\n\r\n"
+    return stream_answer(b"", Content_Length="", Transfer_Encoding="chunked") + chunked(*pieces)
 
 
 def chat_stream(client: OpenAI) -> openai.Stream[openai.ChatCompletionChunk]:
@@ -3194,8 +3195,8 @@ def text_of(stream: Any) -> str:
 def test_a_stream_gives_its_events_and_the_connection_back(way: str) -> None:
     sent = {
         "whole": stream_answer(STREAM),
-        "chunked": chunked(*[piece + b"\n\n" for piece in STREAM.split(b"\n\n") if piece]),
-        "a chunk a byte": chunked(*[STREAM[i : i + 1] for i in range(len(STREAM))]),
+        "chunked": chunked_stream(*[piece + b"\n\n" for piece in STREAM.split(b"\n\n") if piece]),
+        "a chunk a byte": chunked_stream(*[STREAM[i : i + 1] for i in range(len(STREAM))]),
         "until the end": stream_answer(STREAM, Content_Length="", Connection="close"),
     }[way]
     with RawServer(sent, answer(CHAT)) as server, client_of(server) as client:
@@ -3268,12 +3269,12 @@ def test_a_cut_stream_says_after_how_many_events_and_bytes(cut: str) -> None:
     whole = sse(*CHUNKS)
 
     def reset(conn: socket.socket) -> None:
-        conn.sendall(chunked(whole)[:-5])
+        conn.sendall(chunked_stream(whole)[:-5])
         time.sleep(0.2)  # else the reset overtakes the data
         conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     sent: Answer = {
-        "a chunk": hang_up(chunked(whole)[:-5] + b"ff\r\ndata"),
+        "a chunk": hang_up(chunked_stream(whole)[:-5] + b"ff\r\ndata"),
         "the length": hang_up(stream_answer(whole, Content_Length="9999")),
         "a reset": reset,
     }[cut]
@@ -3296,7 +3297,7 @@ def test_streams_that_are_left_early_leave_no_descriptor_behind() -> None:
     endless = hang_up(stream_answer(STREAM * 50, Content_Length="999999"))
     with RawServer(*[endless] * 40) as server, client_of(server) as client:
         chat_stream(client).close()
-        before = open_files()
+        before = open_descriptors()
         for way in range(30):
             stream = chat_stream(client)
             if way % 3 == 0:
@@ -3311,13 +3312,7 @@ def test_streams_that_are_left_early_leave_no_descriptor_behind() -> None:
                     for _ in stream:
                         1 / 0
             del stream
-        gc.collect()
-        assert open_files() <= before + 1
-
-
-def open_files() -> int:
-    folder = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
-    return len(os.listdir(folder))
+        assert open_descriptors() <= before + 1
 
 
 def test_a_closed_stream_is_over() -> None:
@@ -3925,15 +3920,14 @@ def test_a_client_in_a_with_block_and_a_dropped_one_leave_nothing_open() -> None
     with RawServer(*[answer({"id": "m"})] * 60) as server:
         with client_of(server) as client:
             client.models.retrieve("m")
-        before = open_files()
+        before = open_descriptors()
         for i in range(50):
             client = client_of(server)
             client.models.retrieve("m")
             if i % 2:
                 client.close()
             del client
-        gc.collect()
-        assert open_files() <= before + 1
+        assert open_descriptors() <= before + 1
 
 
 # ---- 7.3 AsyncOpenAI ----
@@ -4019,13 +4013,6 @@ def busy(thread: threading.Thread) -> bool:
         names.append(frame.f_code.co_name)
         frame = frame.f_back
     return thread.name == "openai_lite" and "job" in names
-
-
-def wait_until(condition: Callable[[], bool], limit: float = 5.0) -> None:
-    end = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.01)
 
 
 def test_one_client_serves_several_event_loops() -> None:
