@@ -461,8 +461,12 @@ BLOCK = 262144  # bytes read from a file at a time; larger blocks are no faster
 class FilePart:
     """A file on its way into a form: opened when it is sent, and again when it is sent again."""
 
-    def __init__(self, source: Any, size: int, label: str) -> None:
-        self.source, self.size, self.label = source, size, label
+    def __init__(self, source: Any, size: int, label: str, spooled: bool = False) -> None:
+        self.source, self.size, self.label, self.spooled = source, size, label, spooled
+
+    def __del__(self) -> None:
+        if self.spooled:
+            self.source.close()
 
     def blocks(self) -> Iterator[memoryview]:
         file: Any = self.source
@@ -599,9 +603,10 @@ def open_part(name: str, file: Any, label: str) -> Any:
         import shutil
         import tempfile
 
-        spool = tempfile.TemporaryFile()
-        shutil.copyfileobj(file, spool, BLOCK)
-        return FilePart(spool, spool.tell(), label)
+        part = FilePart(tempfile.TemporaryFile(), 0, label, spooled=True)
+        shutil.copyfileobj(file, part.source, BLOCK)
+        part.size = part.source.tell()
+        return part
 
 
 def file_from_path(path: str) -> Tuple[str, bytes]:
@@ -702,6 +707,69 @@ def set_header(headers: Dict[str, str], name: str, value: Any) -> None:
         headers.pop(name, None)
     elif value is not None:
         headers[name] = header_value(name, value)
+
+
+# ---- 2.6 Pieces of a body ----
+
+
+class ByteCutter:
+    """Pieces of `size` bytes, or just as they come."""
+
+    def __init__(self, size: Optional[int] = None) -> None:
+        self.size, self.rest = size, b""
+
+    def feed(self, data: bytes) -> List[bytes]:
+        if self.size is None:
+            return [data] if data else []
+        data = self.rest + data if self.rest else data
+        full = len(data) - len(data) % self.size
+        self.rest = data[full:]
+        return [data[start : start + self.size] for start in range(0, full, self.size)]
+
+    def finish(self) -> List[bytes]:
+        return [self.rest] if self.rest else []
+
+
+class TextCutter:
+    """Pieces of `size` characters, or as they come, however the network cuts a character."""
+
+    def __init__(self, encoding: Optional[str], size: Optional[int] = None) -> None:
+        import codecs
+
+        self.decoder = codecs.getincrementaldecoder(encoding or "utf-8")("replace")
+        self.size, self.rest = size, ""
+
+    def feed(self, data: bytes, final: bool = False) -> List[str]:
+        text = self.rest + self.decoder.decode(data, final)
+        if self.size is None:
+            return [text] if text else []
+        full = len(text) if final else len(text) - len(text) % self.size
+        self.rest = text[full:]
+        return [text[start : start + self.size] for start in range(0, full, self.size)]
+
+    def finish(self) -> List[str]:
+        return self.feed(b"", True)
+
+
+class LineCutter:
+    """Lines of text without their ends, "\\n" or "\\r\\n"."""
+
+    def __init__(self, encoding: Optional[str]) -> None:
+        self.text = TextCutter(encoding)
+        self.partial: List[str] = []  # pieces of a line whose end has not come yet
+
+    def feed(self, data: bytes, final: bool = False) -> List[str]:
+        *lines, rest = "".join(self.text.feed(data, final)).split("\n")
+        if lines:
+            lines[0] = "".join(self.partial) + lines[0]
+            self.partial = []
+        if rest:
+            self.partial.append(rest)
+        return [line[:-1] if line[-1:] == "\r" else line for line in lines]
+
+    def finish(self) -> List[str]:
+        lines = self.feed(b"", True)
+        return lines + (["".join(self.partial)] if self.partial else [])
 
 
 ########################################################################
@@ -1209,23 +1277,29 @@ class SocketReader(io.RawIOBase):
             return None
         request = self.request
         if request.deadline is not None or self.idle_deadline is not None:
-            limit = request.timeout.read
-            if self.idle_deadline is not None:
-                limit = self.idle_deadline - clock()
-                if limit <= 0:
-                    raise DeadlineExceeded(f"no event for {request.timeout.read} s")
-            self.sock.settimeout(request.time_left(limit))
+            self.sock.settimeout(self.check_deadlines())
         if request.stop is not None:
             request.stop.check()
         try:
             got: int = self.sock.recv_into(buffer)
         except OSError as err:
             # How Pythons before 3.10 speak of a TLS connection that was closed without a goodbye.
-            if err.errno != 0 and "unexpected eof" not in str(err):
-                raise
-            got = 0
+            if err.errno == 0 or "unexpected eof" in str(err):
+                return 0
+            self.check_deadlines()  # say which limit it was, if it was not the socket's own
+            raise
         self.received += got
         return got
+
+    def check_deadlines(self) -> Optional[float]:
+        """How long the next read may wait; raises DeadlineExceeded if a limit has passed."""
+        limit = self.request.timeout.read
+        if self.idle_deadline is not None:
+            left = self.idle_deadline - clock()
+            if left <= 0:
+                raise DeadlineExceeded(f"no event for {limit} s")
+            limit = left
+        return self.request.time_left(limit)
 
 
 class TruncatedBody(OSError):
@@ -1495,54 +1569,32 @@ class HTTPResponse:
         """The body as parsed JSON; raises ValueError if it is none."""
         return json.loads(self.read().decode("utf-8"))
 
+    def batches(self, cutter: Any) -> Iterator[List[Any]]:
+        """What each network read completes, as a cutter of section 2.6 cuts it."""
+        if self._content is not None:
+            yield cutter.feed(self._content)
+        else:
+            while True:
+                data = self._read_some()
+                if not data:
+                    break
+                yield cutter.feed(data)
+        yield cutter.finish()
+
     def iter_bytes(self, chunk_size: Optional[int] = None) -> Iterator[bytes]:
         """The body in pieces, of `chunk_size` bytes if given, in constant memory."""
-        if self._content is not None:
-            size = chunk_size or len(self._content) or 1
-            for start in range(0, len(self._content), size):
-                yield self._content[start : start + size]
-            return
-        pending = b""
-        while True:
-            data = self._read_some()
-            if not data:
-                break
-            if chunk_size is None:
-                yield data
-                continue
-            pending += data
-            full = len(pending) - len(pending) % chunk_size
-            for start in range(0, full, chunk_size):
-                yield pending[start : start + chunk_size]
-            pending = pending[full:]
-        if pending:
-            yield pending
+        return (data for batch in self.batches(ByteCutter(chunk_size)) for data in batch)
 
     iter_raw = iter_bytes
 
     def iter_text(self, chunk_size: Optional[int] = None) -> Iterator[str]:
-        import codecs
-
-        decoder = codecs.getincrementaldecoder(self.encoding or "utf-8")("replace")
-        for data in self.iter_bytes(chunk_size):
-            text = decoder.decode(data)
-            if text:
-                yield text
-        text = decoder.decode(b"", True)
-        if text:
-            yield text
+        """The text in pieces, of `chunk_size` characters if given."""
+        cutter = TextCutter(self.encoding, chunk_size)
+        return (text for batch in self.batches(cutter) for text in batch)
 
     def iter_lines(self) -> Iterator[str]:
         """The lines of the text, without their ends."""
-        pending: List[str] = []
-        for text in self.iter_text():
-            lines = text.split("\n")
-            pending.append(lines[0])
-            for line in lines[1:]:
-                yield "".join(pending).rstrip("\r")
-                pending = [line]
-        if "".join(pending):
-            yield "".join(pending)
+        return (line for batch in self.batches(LineCutter(self.encoding)) for line in batch)
 
     def write_to(self, file: Any) -> int:
         """Copy the body to a file open for writing in binary; return the number of bytes."""
@@ -1659,18 +1711,36 @@ class Unpacker:
 
 
 class Dialer:
-    """Connects as `http.client` does, which takes 20 ms to load and is needed for tunnels only."""
+    """Connects as `http.client` does, which takes 20 ms to load and is needed for tunnels only.
 
-    def __init__(self, origin: Origin, timeout: Optional[float], source: Any) -> None:
-        self.origin, self.timeout, self.source = origin, timeout, source
+    Here the socket can be reached while it connects, so that a stop ends the wait.
+    """
+
+    def __init__(self, origin: Origin, request: HTTPRequest, source: Any) -> None:
+        self.origin, self.request, self.source = origin, request, source
         self.sock: Any = None
 
     def connect(self) -> None:
         import socket
 
-        address = (self.origin.host, self.origin.port)
-        self.sock = socket.create_connection(address, self.timeout, self.source)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        request = self.request
+        failure: Optional[OSError] = None
+        host, port = self.origin.host, self.origin.port
+        for family, kind, number, _, address in socket.getaddrinfo(host, port, 0, 1):  # 1: a stream
+            self.close()
+            self.sock = socket.socket(family, kind, number)
+            self.sock.settimeout(request.time_left(request.timeout.connect))
+            if request.stop is not None:
+                request.stop.check()
+            try:
+                if self.source is not None:
+                    self.sock.bind(self.source)
+                self.sock.connect(address)
+                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return
+            except OSError as err:
+                failure = err  # the next address may do
+        raise failure or OSError("the name has no address")
 
     def close(self) -> None:
         if self.sock is not None:
@@ -1683,7 +1753,11 @@ class Connection:
     def __init__(
         self, transport: HTTPTransport, key: Any, sock: Any, absolute: bool, proxy_auth: str
     ) -> None:
-        self.transport, self.key = transport, key
+        # While the connection is idle the transport knows it, and it does not know the transport:
+        # two objects that hold each other live until the garbage collector comes by.
+        self.transport: Optional[HTTPTransport] = transport
+        self.slots, self.expiry = transport.slots, transport.limits.keepalive_expiry
+        self.key = key
         self.sock: Any = sock
         self.absolute, self.proxy_auth = absolute, proxy_auth
         self.reader: Any = None
@@ -1773,29 +1847,24 @@ class Connection:
         """A response was read to its end: keep the connection for the next one, if it is clean."""
         self.used += 1
         stop, reader = self.reader.request.stop, self.reader
-        if stop is not None:
-            stop.holder = None
-        if (
-            not self.keep
-            or body is None
-            or not body.ended
-            or body.more_at_hand(reader)
-            or (stop and stop.stopped)
-        ):
+        clean = self.keep and body is not None and body.ended and not body.more_at_hand(reader)
+        if not clean or (stop and stop.stopped):
             self.close()
             return
+        self.detach()
         if reader.idle_deadline is not None or reader.request.deadline is not None:
             self.timeout = omit  # the reader has changed the socket's timeout
         self.reader = None
         self.idle_since = clock()
-        self.transport.release(self)
+        transport, self.transport = self.transport, None
+        if transport is not None:
+            transport.release(self)
 
     def alive(self) -> bool:
         """Whether an idle connection looks usable: open, and with nothing unasked-for to read."""
         import select
 
-        expiry = self.transport.limits.keepalive_expiry
-        if expiry is not None and clock() - self.idle_since > expiry:
+        if self.expiry is not None and clock() - self.idle_since > self.expiry:
             return False
         try:
             if hasattr(select, "poll"):
@@ -1806,11 +1875,17 @@ class Connection:
         except (OSError, ValueError):
             return False
 
+    def detach(self) -> None:
+        """Nobody waits on this socket any more, so nobody shall shut it."""
+        if self.reader is not None and self.reader.request.stop is not None:
+            self.reader.request.stop.holder = None
+
     def close(self) -> None:
         sock, self.sock = self.sock, None
         if sock is not None:
+            self.detach()
             sock.close()
-            self.transport.slots.append(None)
+            self.slots.append(None)
 
 
 plain_length = re.compile(r"[0-9]{1,18}\Z")
@@ -1942,6 +2017,7 @@ class HTTPTransport:
             except IndexError:
                 break
             if connection.alive():
+                connection.transport = self
                 return connection
             connection.close()
         give_up = None if request.timeout.pool is None else clock() + request.timeout.pool
@@ -1959,6 +2035,7 @@ class HTTPTransport:
                 except IndexError:
                     continue
                 if others is self.idle.get(key) and connection.alive():
+                    connection.transport = self
                     return connection
                 connection.close()
                 break
@@ -1987,7 +2064,6 @@ class HTTPTransport:
         """A new connection to `origin`, through a proxy if one is due."""
         import socket
 
-        timeout = request.time_left(request.timeout.connect)
         proxy = self.proxy_for(origin)
         source = (self.local_address, 0) if self.local_address else None
         first, auth, phase = origin, "", "connect"
@@ -2003,14 +2079,15 @@ class HTTPTransport:
         if proxy and context is not None:
             import http.client
 
+            limit = request.time_left(request.timeout.connect)
             maker = http.client.HTTPConnection(
-                first.host, first.port, timeout=timeout, source_address=source
+                first.host, first.port, timeout=limit, source_address=source
             )
             maker.set_tunnel(
                 origin.host, origin.port, {"Proxy-Authorization": auth} if auth else {}
             )
         else:
-            maker = Dialer(first, timeout, source)
+            maker = Dialer(first, request, source)
         if request.stop is not None:
             request.stop.holder = maker
         try:
@@ -2215,8 +2292,17 @@ class DefaultHttpxClient(HTTPTransport):
         follow_redirects: bool = True,
     ) -> None:
         if isinstance(proxies, Mapping):
-            proxies = next((v for v in proxies.values() if v), None)
-        if isinstance(transport, HTTPTransport):
+            different = {url for url in proxies.values() if url}
+            if len(different) > 1:
+                raise ValueError(
+                    "one proxy serves all hosts; for more set HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
+                )
+            proxies = different.pop() if different else None
+        if transport is not None and not isinstance(transport, HTTPTransport):
+            raise TypeError(
+                "transport must be an HTTPTransport; pass a transport of your own as http_client"
+            )
+        if transport is not None:
             verify = transport.verify if verify is True else verify
             cert, limits = cert or transport.cert, transport.limits
             local_address, proxy = (
@@ -3060,6 +3146,7 @@ class Stream(Generic[T]):
             if end is not True:
                 raise end
         finally:
+            del end  # an error and the frame that it passed through would keep each other alive
             reader.response.close()
 
     @property
@@ -3120,9 +3207,10 @@ class AsyncStream(Generic[T]):
             if self._end is not None or self.response.is_closed and not self._items:
                 end, self._end = self._end, True
                 self.response.close()
-                if end is None or end is True:
-                    raise StopAsyncIteration
-                raise end
+                try:
+                    raise StopAsyncIteration if end is None or end is True else end
+                finally:
+                    del end  # see Stream
             await self._client._in_worker(self._fill, self.response)
         item: T = self._items.pop()
         return item
@@ -3201,20 +3289,18 @@ class HttpxBinaryResponseContent:
     async def aread(self) -> bytes:
         return await self._apart(self.response.read)
 
-    def aiter_bytes(self, chunk_size: Optional[int] = None) -> AwaitableIterator[bytes]:
-        return self._iterate_apart(self.iter_bytes(chunk_size))
+    def aiter_bytes(self, chunk_size: Optional[int] = None) -> AsyncPieces[bytes]:
+        return AsyncPieces(self._client, self.response, ByteCutter(chunk_size))
 
-    def aiter_raw(self, chunk_size: Optional[int] = None) -> AwaitableIterator[bytes]:
-        return self._iterate_apart(self.iter_raw(chunk_size))
+    aiter_raw = aiter_bytes
 
-    def aiter_text(self, chunk_size: Optional[int] = None) -> AwaitableIterator[str]:
-        return self._iterate_apart(self.iter_text(chunk_size))
+    def aiter_text(self, chunk_size: Optional[int] = None) -> AsyncPieces[str]:
+        return AsyncPieces(
+            self._client, self.response, TextCutter(self.response.encoding, chunk_size)
+        )
 
-    def aiter_lines(self) -> AwaitableIterator[str]:
-        return self._iterate_apart(self.iter_lines())
-
-    def _iterate_apart(self, items: Iterator[T]) -> AwaitableIterator[T]:
-        return AwaitableIterator(iterate_apart(self._client, self.response, items))
+    def aiter_lines(self) -> AsyncPieces[str]:
+        return AsyncPieces(self._client, self.response, LineCutter(self.response.encoding))
 
     async def astream_to_file(
         self, file: Union[str, os.PathLike[str]], *, chunk_size: Optional[int] = None
@@ -3232,30 +3318,29 @@ class HttpxBinaryResponseContent:
         return f"<HttpxBinaryResponseContent {self.response!r}>"
 
 
-class AwaitableIterator(Generic[T]):
-    """For `async for x in r.aiter_lines()` and, as official, `in await r.aiter_lines()`."""
+class AsyncPieces(Generic[T]):
+    """A body cut in pieces, read in worker threads, with one hop per network read.
 
-    def __init__(self, items: AsyncIterator[T]) -> None:
-        self._items = items
+    For `async for line in r.aiter_lines()` and, as official, `in await r.aiter_lines()`.
+    """
 
-    def __aiter__(self) -> AsyncIterator[T]:
-        return self._items
+    def __init__(self, client: Any, response: HTTPResponse, cutter: Any) -> None:
+        self._client, self._response = client, response
+        self._batches: Iterator[List[T]] = response.batches(cutter)
 
-    def __await__(self) -> Generator[Any, None, AsyncIterator[T]]:
+    async def __aiter__(self) -> AsyncIterator[T]:
+        while True:
+            batch: Optional[List[T]] = await self._client._in_worker(
+                lambda: next(self._batches, None), self._response
+            )
+            if batch is None:
+                return
+            for item in batch:
+                yield item
+
+    def __await__(self) -> Generator[Any, None, Self]:
         yield from ()
-        return self._items
-
-
-async def iterate_apart(
-    client: Any, response: HTTPResponse, items: Iterator[T]
-) -> AsyncIterator[T]:
-    """Iterate in a worker thread, an item per hop."""
-    end: Any = omit
-    while True:
-        item: Any = await client._in_worker(lambda: next(items, end), response)
-        if item is end:
-            return
-        yield item
+        return self
 
 
 # ---- 5.6 Raw and streaming views of a response ----
@@ -3397,23 +3482,16 @@ class AsyncAPIResponse(BaseAPIResponse[R]):
         await self.read()
         return self.http_response.json()
 
-    async def iter_bytes(self, chunk_size: Optional[int] = None) -> AsyncIterator[bytes]:
-        async for data in iterate_apart(
-            self._client, self.http_response, self.http_response.iter_bytes(chunk_size)
-        ):
-            yield data
+    def iter_bytes(self, chunk_size: Optional[int] = None) -> AsyncPieces[bytes]:
+        return AsyncPieces(self._client, self.http_response, ByteCutter(chunk_size))
 
-    async def iter_text(self, chunk_size: Optional[int] = None) -> AsyncIterator[str]:
-        async for text in iterate_apart(
-            self._client, self.http_response, self.http_response.iter_text(chunk_size)
-        ):
-            yield text
+    def iter_text(self, chunk_size: Optional[int] = None) -> AsyncPieces[str]:
+        cutter = TextCutter(self.http_response.encoding, chunk_size)
+        return AsyncPieces(self._client, self.http_response, cutter)
 
-    async def iter_lines(self) -> AsyncIterator[str]:
-        async for line in iterate_apart(
-            self._client, self.http_response, self.http_response.iter_lines()
-        ):
-            yield line
+    def iter_lines(self) -> AsyncPieces[str]:
+        cutter = LineCutter(self.http_response.encoding)
+        return AsyncPieces(self._client, self.http_response, cutter)
 
     @overload
     async def parse(self) -> R: ...
@@ -4459,13 +4537,15 @@ class BaseClient(API[C]):
                 log(DEBUG, "Failed: %s", err)
                 error = err
                 again = not (self.is_closed() or (stop is not None and stop.stopped))
-            if not again or attempt >= retries:
-                raise error
             wait = retry_delay(
                 attempt, headers, self.initial_retry_delay, self.max_retry_delay, random_fraction()
             )
-            if request.deadline is not None and clock() + wait >= request.deadline:
-                raise error
+            too_late = request.deadline is not None and clock() + wait >= request.deadline
+            try:
+                if not again or attempt >= retries or too_late:
+                    raise error
+            finally:
+                del error  # it and this frame would keep each other, and the client, alive
             log(INFO, "Retrying request to %s in %f seconds", call.path.partition("?")[0], wait)
             if stop is None:
                 sleep(wait)
@@ -4925,32 +5005,18 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
         loop = asyncio.get_event_loop()
         future = loop.create_future()
         context = contextvars.copy_context()
-
-        def job() -> Callable[[], None]:
-            result = error = None
-            try:
-                result = context.run(work)
-            except BaseException as err:
-                error = err
-
-            def hand_over() -> None:
-                try:
-                    loop.call_soon_threadsafe(settle, future, result, error)
-                except RuntimeError:  # the loop is closed: nobody waits for this any more
-                    discard(result)
-
-            return hand_over
-
         workers = self.__dict__.get("_workers")
         if workers is None:
             limits = getattr(self._transport, "limits", DEFAULT_CONNECTION_LIMITS)
             workers = self._workers = Workers(limits.max_connections or 1000)
-        workers.submit(job)
+        workers.submit(job_of(lambda: context.run(work), loop, future))
         try:
             return await future
         except asyncio.CancelledError:
             stop.stop()
             raise
+        finally:
+            del future  # whose error holds this frame
 
     def get_api_list(
         self, path: str, *, model: Any, page: Type[T], body: Any = None,
@@ -4968,11 +5034,39 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
         if "_workers" in self.__dict__:
             self._workers.close()
 
+    def __del__(self) -> None:
+        if "_workers" in self.__dict__:
+            self._workers.close()  # the idle threads; others end after the call they are in
+
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
+
+
+def job_of(work: Callable[[], Any], loop: Any, future: Any) -> Callable[[], Callable[[], None]]:
+    """A job for Workers: do `work` there, then let the event loop know how it went."""
+    # An error holds the frames it passed through, and those that called them.  Were the future, who
+    # holds the error, among their variables, all would live until the garbage collector comes by.
+    futures = [future]
+    outcomes: List[Tuple[Any, Optional[BaseException]]] = []
+
+    def job() -> Callable[[], None]:
+        try:
+            outcomes.append((work(), None))
+        except BaseException as err:
+            outcomes.append((None, err))
+        return hand_over
+
+    def hand_over() -> None:
+        waiting, (result, error) = futures.pop(), outcomes.pop()
+        try:
+            loop.call_soon_threadsafe(settle, waiting, result, error)
+        except RuntimeError:  # the loop is closed: nobody waits for this any more
+            discard(result)
+
+    return job
 
 
 def settle(future: Any, result: Any, error: Optional[BaseException]) -> None:

@@ -46,6 +46,7 @@ import time
 import traceback
 import tracemalloc
 import types
+import weakref
 import zipfile
 import zlib
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple, Union
@@ -3914,6 +3915,37 @@ def test_the_http_client_of_the_official_package_is_refused_by_name() -> None:
 
 
 # ---- 7.2 OpenAI ----
+
+
+def wrong_model(client: Any) -> Any:
+    return client.models.retrieve("no-such-model")
+
+
+def half_a_stream(client: Any) -> Any:
+    return client.chat.completions.create(model="m", messages=HI, stream=True)
+
+
+@BOTH
+@pytest.mark.parametrize("use", [lambda client: client.models.list(), wrong_model, half_a_stream])
+def test_what_is_dropped_is_gone_without_the_garbage_collector(
+    use: Callable[[Any], Any], make: Any, server: Any
+) -> None:
+    """Reference cycles, such as of an error and its frames, would keep sockets open for a while."""
+    async def use_and_wait(client: Any) -> None:
+        with contextlib.suppress(openai.NotFoundError):
+            await use(client)
+
+    gc.collect()
+    gc.disable()
+    try:
+        client = make(api_key=KEY, base_url=server.url, max_retries=0)
+        dropped = weakref.ref(client._transport)
+        with contextlib.suppress(openai.NotFoundError):
+            asyncio.run(use_and_wait(client)) if make is AsyncOpenAI else use(client)
+        del client
+        wait_until(lambda: dropped() is None, 5)
+    finally:
+        gc.enable()
 
 
 def test_a_client_in_a_with_block_and_a_dropped_one_leave_nothing_open() -> None:
