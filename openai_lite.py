@@ -2075,6 +2075,7 @@ class HTTPTransport:
                 )
             auth, phase = basic_auth(userinfo) if userinfo else "", "proxy"
         context = self.tls() if origin.scheme == "https" else None
+        answers: List[Any] = []  # of a proxy that refuses, which http.client leaves open until 3.12
         maker: Any
         if proxy and context is not None:
             import http.client
@@ -2086,6 +2087,12 @@ class HTTPTransport:
             maker.set_tunnel(
                 origin.host, origin.port, {"Proxy-Authorization": auth} if auth else {}
             )
+
+            def answer(*args: Any, **kwargs: Any) -> Any:
+                answers.append(http.client.HTTPResponse(*args, **kwargs))
+                return answers[-1]
+
+            maker.response_class = answer
         else:
             maker = Dialer(first, request, source)
         if request.stop is not None:
@@ -2102,7 +2109,8 @@ class HTTPTransport:
                     request.stop.check()
                 maker.sock.do_handshake()  # apart, so that a stop can reach the socket meanwhile
         except Exception as err:
-            maker.close()
+            for each in [*answers, maker]:
+                each.close()
             if self.trust_fully(err, context):
                 return self.connect(origin, request)
             failed: Any = err

@@ -4225,7 +4225,7 @@ def declared_endpoints() -> Iterator[Tuple[str, Any]]:
     while waiting:
         prefix, group = waiting.pop()
         for cls in type(group).__mro__:
-            for name in getattr(cls, "__annotations__", {}):
+            for name in openai.own_annotations(cls):
                 if not name.startswith(("_", "with_")) and isinstance(
                     getattr(group, name, None), openai.Resource
                 ):
