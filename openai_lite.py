@@ -853,13 +853,13 @@ class APIStatusError(APIError):
         self.request_id: Optional[str] = response.headers.get("x-request-id")
 
 
-class BadRequestError(APIStatusError): ...
-class AuthenticationError(APIStatusError): ...
-class PermissionDeniedError(APIStatusError): ...
-class NotFoundError(APIStatusError): ...
-class ConflictError(APIStatusError): ...
-class UnprocessableEntityError(APIStatusError): ...
-class RateLimitError(APIStatusError): ...
+class BadRequestError(APIStatusError): status_code = 400
+class AuthenticationError(APIStatusError): status_code = 401
+class PermissionDeniedError(APIStatusError): status_code = 403
+class NotFoundError(APIStatusError): status_code = 404
+class ConflictError(APIStatusError): status_code = 409
+class UnprocessableEntityError(APIStatusError): status_code = 422
+class RateLimitError(APIStatusError): status_code = 429
 class InternalServerError(APIStatusError): ...
 
 
@@ -906,16 +906,17 @@ STATUS_ERRORS: Dict[int, Any] = {
 
 def status_error(response: HTTPResponse, secrets: Sequence[str]) -> APIStatusError:
     """The error for a response with an error status, its body read."""
-    text = redacted_content(response, secrets).decode("utf-8", "replace")
+    text = redacted_content(response, secrets).decode("utf-8", "replace").strip()
     try:
         parsed = json.loads(text)
-        message = f"Error code: {response.status_code} - {shorten(str(parsed), 2000)}"
     except (ValueError, RecursionError):
-        parsed = None
-        message = shorten(text.strip(), 2000) or f"Error code: {response.status_code}"
-    body = parsed if parsed is not None else text
-    if isinstance(parsed, dict) and parsed.get("error"):
-        body = parsed["error"]
+        parsed = text
+    body = parsed["error"] if isinstance(parsed, dict) and "error" in parsed else parsed
+    said = body.get("message") if isinstance(body, dict) else body
+    said = said if isinstance(said, str) and said else parsed
+    message = f"Error code: {response.status_code}"
+    if said:
+        message += " - " + shorten(str(said), 2000)
     if response.status_code == 403 and "1010" in text:
         message += (
             " (a Cloudflare rule refused this client's User-Agent; set your own in default_headers)"
@@ -4319,6 +4320,10 @@ class BaseClient(API[C]):
     def _has_other_credentials(self) -> bool:
         return False
 
+    def _key_is_made(self) -> bool:
+        """Whether a function makes the key, anew for each request."""
+        return callable(self.api_key)
+
     def _missing_credentials(self) -> str:
         return (
             "Missing credentials: pass api_key=... or set the environment variable OPENAI_API_KEY "
@@ -4984,6 +4989,8 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
         loop = asyncio.get_event_loop()
 
         def renew() -> str:
+            if not self._key_is_made():
+                return key
             return asyncio.run_coroutine_threadsafe(self._key(), loop).result()
 
         def work() -> Any:
@@ -9542,6 +9549,9 @@ class AzureOptions(BaseClient[C]):
 
     def _has_other_credentials(self) -> bool:
         return self._azure_ad_token is not None or self._azure_ad_token_provider is not None
+
+    def _key_is_made(self) -> bool:
+        return self._azure_ad_token_provider is not None or super()._key_is_made()
 
     def _missing_credentials(self) -> str:
         return (

@@ -1105,7 +1105,7 @@ def test_each_error_status_has_its_class_and_tells_all(status: str, kind: Any) -
     assert str(error).startswith(f"Error code: {code}") and "req_1" in str(error)
     assert error.message == str(error)
     if code != 304:
-        assert str(error).startswith(f"Error code: {code} - {WRONG}")
+        assert str(error).startswith(f"Error code: {code} - {WRONG['error']['message']}")
         assert error.body == WRONG["error"]
         assert (error.code, error.param, error.type) == ("c", "p", "t")
         assert error.response.json() == WRONG
@@ -1115,16 +1115,18 @@ def test_each_error_status_has_its_class_and_tells_all(status: str, kind: Any) -
     "body, message, parsed",
     [
         (b"", "Error code: 418", ""),
-        (b"  oops \n", "oops", "  oops \n"),
-        (b"\xff", "\ufffd", "\ufffd"),
+        (b"  oops \n", "Error code: 418 - oops", "oops"),
+        (b"\xff", "Error code: 418 - \ufffd", "\ufffd"),
+        (b"null", "Error code: 418", None),
+        (b'{"error":null}', "Error code: 418 - {'error': None}", None),
         (b"[1]", "Error code: 418 - [1]", [1]),
         (b'"text"', "Error code: 418 - text", "text"),
-        (b'{"error":"text"}', "Error code: 418 - {'error': 'text'}", "text"),
+        (b'{"error":"text"}', "Error code: 418 - text", "text"),
         (b'{"detail":"d"}', "Error code: 418 - {'detail': 'd'}", {"detail": "d"}),
-        (b'{"message":"m","code":5}', "Error code: 418 - {'message': 'm', 'code': 5}",
-         {"message": "m", "code": 5}),
-        (b'{"error":', '{"error":', '{"error":'),
-        (b"[" * 100000, "[" * 2000 + "... (100000 characters)", "[" * 100000),
+        (b'{"message":"m","code":5}', "Error code: 418 - m", {"message": "m", "code": 5}),
+        (b'{"error":', 'Error code: 418 - {"error":', '{"error":'),
+        (b"[" * 100000, "Error code: 418 - " + "[" * 2000 + "... (100000 characters)",
+         "[" * 100000),
     ],
 )
 def test_error_bodies_of_any_shape_are_shown(body: bytes, message: str, parsed: Any) -> None:
