@@ -83,6 +83,7 @@ __all__ = [
     "file_from_path", "httpx", "not_given", "omit",
 ]
 
+
 ########################################################################
 ## 1. Compatibility: what differs between Pythons, and between you and a type checker
 ########################################################################
@@ -205,6 +206,7 @@ class NotGiven(Omit):
 omit: Any = Omit()  # Any, because it is the default of parameters of every type
 NOT_GIVEN: Any = NotGiven()
 not_given = NOT_GIVEN
+
 
 ########################################################################
 ## 2. Wire formats: bytes in, bytes out, no I/O
@@ -618,12 +620,7 @@ def file_from_path(path: str) -> Tuple[str, bytes]:
 # ---- 2.5 Headers ---- https://www.rfc-editor.org/rfc/rfc9110#section-5
 
 SECRET_HEADERS = (
-    "authorization",
-    "api-key",
-    "x-api-key",
-    "proxy-authorization",
-    "cookie",
-    "set-cookie",
+    "authorization", "api-key", "x-api-key", "proxy-authorization", "cookie", "set-cookie",
 )
 
 
@@ -878,9 +875,7 @@ class LengthFinishReasonError(OpenAIError):
 
     def __init__(self, *, completion: ChatCompletion) -> None:
         usage = f" - {completion.usage}" if completion.usage else ""
-        super().__init__(
-            "Could not parse response content as the length limit was reached" + usage
-        )
+        super().__init__("Could not parse response content as the length limit was reached" + usage)
         self.completion = completion
 
 
@@ -1006,13 +1001,8 @@ class Timeout:
     __slots__ = ("connect", "read", "write", "pool", "total")
 
     def __init__(
-        self,
-        timeout: Union[float, Timeout, None] = omit,
-        *,
-        connect: Optional[float] = omit,
-        read: Optional[float] = omit,
-        write: Optional[float] = omit,
-        pool: Optional[float] = omit,
+        self, timeout: Union[float, Timeout, None] = omit, *, connect: Optional[float] = omit,
+        read: Optional[float] = omit, write: Optional[float] = omit, pool: Optional[float] = omit,
         total: Optional[float] = None,
     ) -> None:
         given = [connect, read, write, pool]
@@ -1144,13 +1134,8 @@ class HTTPRequest:
     """
 
     def __init__(
-        self,
-        method: str,
-        url: str,
-        headers: Optional[Dict[str, str]] = None,
-        body: Any = None,
-        timeout: Timeout = DEFAULT_TIMEOUT,
-        deadline: Optional[float] = None,
+        self, method: str, url: str, headers: Optional[Dict[str, str]] = None, body: Any = None,
+        timeout: Timeout = DEFAULT_TIMEOUT, deadline: Optional[float] = None,
         stop: Optional[StopSignal] = None,
     ) -> None:
         self.method, self.body = method, body
@@ -1446,15 +1431,9 @@ class HTTPResponse:
     """
 
     def __init__(
-        self,
-        status_code: int,
-        headers: Union[Headers, Mapping[str, str], None] = None,
-        content: Optional[bytes] = b"",
-        *,
-        request: Optional[HTTPRequest] = None,
-        reason: str = "",
-        body: Optional[MessageBody] = None,
-        connection: Optional[Connection] = None,
+        self, status_code: int, headers: Union[Headers, Mapping[str, str], None] = None,
+        content: Optional[bytes] = b"", *, request: Optional[HTTPRequest] = None, reason: str = "",
+        body: Optional[MessageBody] = None, connection: Optional[Connection] = None,
     ) -> None:
         self.status_code, self.reason_phrase = status_code, reason
         self.headers = headers if isinstance(headers, Headers) else Headers(headers)
@@ -1658,11 +1637,7 @@ class HTTPResponse:
     def __getstate__(self) -> Dict[str, Any]:
         kept = {k: v for k, v in self.headers.items() if k not in SECRET_HEADERS}
         return dict(
-            self.__dict__,
-            headers=Headers(kept),
-            _body=None,
-            _connection=None,
-            _unpack=None,
+            self.__dict__, headers=Headers(kept), _body=None, _connection=None, _unpack=None,
             is_closed=True,
         )
 
@@ -1936,13 +1911,9 @@ class HTTPTransport:
     """
 
     def __init__(
-        self,
-        *,
-        verify: Union[bool, str, ssl.SSLContext] = True,
-        cert: Union[str, Tuple[str, ...], None] = None,
-        local_address: Optional[str] = None,
-        proxy: Optional[str] = None,
-        limits: Limits = DEFAULT_CONNECTION_LIMITS,
+        self, *, verify: Union[bool, str, ssl.SSLContext] = True,
+        cert: Union[str, Tuple[str, ...], None] = None, local_address: Optional[str] = None,
+        proxy: Optional[str] = None, limits: Limits = DEFAULT_CONNECTION_LIMITS,
         trust_env: bool = True,
     ) -> None:
         self.verify, self.cert, self.local_address = verify, cert, local_address
@@ -2286,19 +2257,12 @@ class DefaultHttpxClient(HTTPTransport):
     """HTTPTransport under the name and with the arguments of the official package."""
 
     def __init__(
-        self,
-        *,
-        proxy: Optional[str] = None,
+        self, *, proxy: Optional[str] = None,
         proxies: Union[str, Mapping[str, Optional[str]], None] = None,
-        transport: Optional[HTTPTransport] = None,
-        verify: Union[bool, str, ssl.SSLContext] = True,
-        cert: Union[str, Tuple[str, ...], None] = None,
-        timeout: Union[float, Timeout, None] = omit,
-        limits: Limits = DEFAULT_CONNECTION_LIMITS,
-        headers: Optional[Mapping[str, str]] = None,
-        local_address: Optional[str] = None,
-        trust_env: bool = True,
-        follow_redirects: bool = True,
+        transport: Optional[HTTPTransport] = None, verify: Union[bool, str, ssl.SSLContext] = True,
+        cert: Union[str, Tuple[str, ...], None] = None, timeout: Union[float, Timeout, None] = omit,
+        limits: Limits = DEFAULT_CONNECTION_LIMITS, headers: Optional[Mapping[str, str]] = None,
+        local_address: Optional[str] = None, trust_env: bool = True, follow_redirects: bool = True,
     ) -> None:
         if isinstance(proxies, Mapping):
             different = {url for url in proxies.values() if url}
@@ -2315,16 +2279,11 @@ class DefaultHttpxClient(HTTPTransport):
             verify = transport.verify if verify is True else verify
             cert, limits = cert or transport.cert, transport.limits
             local_address, proxy = (
-                local_address or transport.local_address,
-                proxy or transport.proxy,
+                local_address or transport.local_address, proxy or transport.proxy,
             )
         super().__init__(
-            verify=verify,
-            cert=cert,
-            local_address=local_address,
-            proxy=proxy or proxies,
-            limits=limits,
-            trust_env=trust_env,
+            verify=verify, cert=cert, local_address=local_address, proxy=proxy or proxies,
+            limits=limits, trust_env=trust_env,
         )
         self.timeout = timeout
         self.headers = dict(headers or {})
@@ -2425,6 +2384,8 @@ def configure_logging() -> None:
             datefmt="%Y-%m-%d %H:%M:%S",
         )
         logging.getLogger("openai").setLevel(level.upper())
+
+
 ########################################################################
 ## 5. Results: JSON to typed objects, pages, streams
 ########################################################################
@@ -2502,16 +2463,9 @@ class BaseModel:
         return {name for name, key in keys_of(type(self)).items() if key in self.__dict__}
 
     def model_dump(
-        self,
-        *,
-        mode: str = "python",
-        include: Any = None,
-        exclude: Any = None,
-        by_alias: bool = False,
-        exclude_unset: bool = False,
-        exclude_defaults: bool = False,
-        exclude_none: bool = False,
-        warnings: Any = True,
+        self, *, mode: str = "python", include: Any = None, exclude: Any = None,
+        by_alias: bool = False, exclude_unset: bool = False, exclude_defaults: bool = False,
+        exclude_none: bool = False, warnings: Any = True,
     ) -> Dict[str, Any]:
         """A plain dictionary, all the way down.
 
@@ -2539,17 +2493,9 @@ class BaseModel:
         return dumped
 
     def model_dump_json(
-        self,
-        *,
-        indent: Optional[int] = None,
-        ensure_ascii: bool = False,
-        include: Any = None,
-        exclude: Any = None,
-        by_alias: bool = False,
-        exclude_unset: bool = False,
-        exclude_defaults: bool = False,
-        exclude_none: bool = False,
-        warnings: Any = True,
+        self, *, indent: Optional[int] = None, ensure_ascii: bool = False, include: Any = None,
+        exclude: Any = None, by_alias: bool = False, exclude_unset: bool = False,
+        exclude_defaults: bool = False, exclude_none: bool = False, warnings: Any = True,
     ) -> str:
         """The same as JSON text."""
         dumped = self.model_dump(
@@ -2563,14 +2509,8 @@ class BaseModel:
         )
 
     def to_dict(
-        self,
-        *,
-        mode: str = "python",
-        use_api_names: bool = True,
-        exclude_unset: bool = True,
-        exclude_defaults: bool = False,
-        exclude_none: bool = False,
-        warnings: bool = True,
+        self, *, mode: str = "python", use_api_names: bool = True, exclude_unset: bool = True,
+        exclude_defaults: bool = False, exclude_none: bool = False, warnings: bool = True,
     ) -> Dict[str, Any]:
         """A plain dictionary of what the server sent, under the API's names."""
         return self.model_dump(
@@ -2579,14 +2519,8 @@ class BaseModel:
         )
 
     def to_json(
-        self,
-        *,
-        indent: Optional[int] = 2,
-        use_api_names: bool = True,
-        exclude_unset: bool = True,
-        exclude_defaults: bool = False,
-        exclude_none: bool = False,
-        warnings: bool = True,
+        self, *, indent: Optional[int] = 2, use_api_names: bool = True, exclude_unset: bool = True,
+        exclude_defaults: bool = False, exclude_none: bool = False, warnings: bool = True,
     ) -> str:
         """What the server sent as JSON text."""
         return self.model_dump_json(
@@ -3035,9 +2969,7 @@ TERMINAL_EVENTS = frozenset((
 class StreamReader:
     """Reads events a batch at a time: one network read, and all the events it completes."""
 
-    def __init__(
-        self, response: HTTPResponse, cast_to: Any, secrets: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, response: HTTPResponse, cast_to: Any, secrets: Sequence[str] = ()) -> None:
         self.response, self.convert, self.secrets = response, converter(cast_to), secrets
         self.decoder = JSONEventDecoder()
         self.count = 0
@@ -3577,24 +3509,8 @@ class Call:
     """
 
     __slots__ = (
-        "method",
-        "path",
-        "query",
-        "body",
-        "form",
-        "content",
-        "headers",
-        "timeout",
-        "max_retries",
-        "cast",
-        "event",
-        "stream",
-        "stream_cls",
-        "view",
-        "finish",
-        "item",
-        "admin",
-        "template",
+        "method", "path", "query", "body", "form", "content", "headers", "timeout", "max_retries",
+        "cast", "event", "stream", "stream_cls", "view", "finish", "item", "admin", "template",
     )
 
     def __init__(self, method: str, path: str) -> None:
@@ -3709,8 +3625,7 @@ if TYPE_CHECKING:
 
     FileContent = Union[IO[bytes], bytes, "os.PathLike[str]"]
     FileTypes = Union[
-        FileContent,
-        Tuple[Optional[str], FileContent],
+        FileContent, Tuple[Optional[str], FileContent],
         Tuple[Optional[str], FileContent, Optional[str]],
         Tuple[Optional[str], FileContent, Optional[str], Mapping[str, str]],
     ]
@@ -3763,8 +3678,7 @@ if TYPE_CHECKING:
 
         @overload
         def __get__(
-            self: Endpoint[P, SyncCursorPage[T]],
-            api: Resource[Streamed[AsyncOpenAI]],
+            self: Endpoint[P, SyncCursorPage[T]], api: Resource[Streamed[AsyncOpenAI]],
             owner: Any = ...,
         ) -> Callable[P, AsyncResponseContextManager[AsyncAPIResponse[AsyncCursorPage[T]]]]: ...
 
@@ -3841,25 +3755,15 @@ if TYPE_CHECKING:
 
         @overload
         def __call__(
-            self,
-            path: str,
-            *,
-            plain: Callable[Concatenate[Any, P], object],
-            events: Callable[Concatenate[Any, Q], E],
-            form: Sequence[str] = ...,
+            self, path: str, *, plain: Callable[Concatenate[Any, P], object],
+            events: Callable[Concatenate[Any, Q], E], form: Sequence[str] = ...,
             headers: Mapping[str, str] = ...,
         ) -> Callable[[Callable[Concatenate[Any, S], R]], StreamingEndpoint[P, R, Q, E, S]]: ...
 
         @overload
         def __call__(
-            self,
-            path: str,
-            *,
-            form: Sequence[str] = ...,
-            headers: Mapping[str, str] = ...,
-            deprecated: str = ...,
-            before: Any = ...,
-            after: Any = ...,
+            self, path: str, *, form: Sequence[str] = ..., headers: Mapping[str, str] = ...,
+            deprecated: str = ..., before: Any = ..., after: Any = ...,
         ) -> Callable[[Callable[Concatenate[Any, P], R]], Endpoint[P, R]]: ...
 
         def __call__(self, path: str, **details: Any) -> Any: ...
@@ -3884,17 +3788,8 @@ else:
         """
 
         def __init__(
-            self,
-            verb,
-            path,
-            stub,
-            form=None,
-            headers=(),
-            plain=None,
-            events=None,
-            deprecated=None,
-            before=None,
-            after=None,
+            self, verb, path, stub, form=None, headers=(), plain=None, events=None, deprecated=None,
+            before=None, after=None,
         ):
             self.verb, self.path, self.stub, self.form = verb, path, stub, form
             self.headers, self.deprecated = headers, deprecated
@@ -4239,23 +4134,14 @@ class BaseClient(API[C]):
     _view = ""
 
     def __init__(
-        self,
-        *,
-        api_key: Any = None,
-        admin_api_key: Optional[str] = None,
-        organization: Optional[str] = None,
-        project: Optional[str] = None,
-        webhook_secret: Optional[str] = None,
-        base_url: Optional[str] = None,
-        data_residency: Optional[DataResidency] = None,
-        websocket_base_url: Optional[str] = None,
-        timeout: Union[float, Timeout, None] = omit,
-        max_retries: int = DEFAULT_MAX_RETRIES,
-        initial_retry_delay: float = FIRST_DELAY,
-        max_retry_delay: float = MAX_DELAY,
+        self, *, api_key: Any = None, admin_api_key: Optional[str] = None,
+        organization: Optional[str] = None, project: Optional[str] = None,
+        webhook_secret: Optional[str] = None, base_url: Optional[str] = None,
+        data_residency: Optional[DataResidency] = None, websocket_base_url: Optional[str] = None,
+        timeout: Union[float, Timeout, None] = omit, max_retries: int = DEFAULT_MAX_RETRIES,
+        initial_retry_delay: float = FIRST_DELAY, max_retry_delay: float = MAX_DELAY,
         default_headers: Optional[Mapping[str, str]] = None,
-        default_query: Optional[Mapping[str, object]] = None,
-        http_client: Any = None,
+        default_query: Optional[Mapping[str, object]] = None, http_client: Any = None,
     ) -> None:
         environ = os.environ.get
         configure_logging()
@@ -4406,16 +4292,11 @@ class BaseClient(API[C]):
         return headers
 
     def copy(
-        self,
-        *,
-        api_key: Any = None,
-        timeout: Union[float, Timeout, None] = omit,
-        max_retries: int = omit,
-        default_headers: Optional[Mapping[str, str]] = None,
+        self, *, api_key: Any = None, timeout: Union[float, Timeout, None] = omit,
+        max_retries: int = omit, default_headers: Optional[Mapping[str, str]] = None,
         set_default_headers: Optional[Mapping[str, str]] = None,
         default_query: Optional[Mapping[str, object]] = None,
-        set_default_query: Optional[Mapping[str, object]] = None,
-        **options: Unpack[CopyOptions],
+        set_default_query: Optional[Mapping[str, object]] = None, **options: Unpack[CopyOptions],
     ) -> Self:
         """A client with some options changed, on the same connections.
 
@@ -4735,11 +4616,7 @@ def architecture() -> str:
     )
     machine = machine.lower()
     names = {
-        "x86_64": "x64",
-        "amd64": "x64",
-        "aarch64": "arm64",
-        "arm64": "arm64",
-        "arm": "arm",
+        "x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64", "arm": "arm",
         "i686": "x32",
     }
     return names.get(machine, "other:" + machine if machine else "unknown")
@@ -4763,13 +4640,8 @@ def redirected(request: HTTPRequest, status: int, location: str) -> HTTPRequest:
         # A raw byte means itself, as in browsers.
         location = urllib.parse.quote(location.encode("latin-1", "replace"), safe=printable)
         following = HTTPRequest(
-            method,
-            urllib.parse.urljoin(request.url, location),
-            dict(request.headers),
-            body,
-            request.timeout,
-            request.deadline,
-            request.stop,
+            method, urllib.parse.urljoin(request.url, location), dict(request.headers), body,
+            request.timeout, request.deadline, request.stop,
         )
     except (OpenAIError, ValueError) as err:
         raise APIConnectionError(
@@ -9458,14 +9330,8 @@ class BatchUsageInputTokensDetails(BaseModel):
 # At Azure these take the model from the URL: /deployments/{model}/chat/completions.
 DEPLOYMENT_PATHS = frozenset(
     (
-        "/completions",
-        "/chat/completions",
-        "/embeddings",
-        "/audio/transcriptions",
-        "/audio/translations",
-        "/audio/speech",
-        "/images/generations",
-        "/images/edits",
+        "/completions", "/chat/completions", "/embeddings", "/audio/transcriptions",
+        "/audio/translations", "/audio/speech", "/images/generations", "/images/edits",
     )
 )
 
@@ -9492,16 +9358,10 @@ class AzureOptions(BaseClient[C]):
     """
 
     def __init__(
-        self,
-        *,
-        azure_endpoint: Optional[str] = None,
-        azure_deployment: Optional[str] = None,
-        api_version: Optional[str] = None,
-        api_key: Any = None,
-        azure_ad_token: Optional[str] = None,
-        azure_ad_token_provider: Any = None,
-        base_url: Optional[str] = None,
-        default_query: Optional[Mapping[str, object]] = None,
+        self, *, azure_endpoint: Optional[str] = None, azure_deployment: Optional[str] = None,
+        api_version: Optional[str] = None, api_key: Any = None,
+        azure_ad_token: Optional[str] = None, azure_ad_token_provider: Any = None,
+        base_url: Optional[str] = None, default_query: Optional[Mapping[str, object]] = None,
         **options: Unpack[AzureSharedOptions],
     ) -> None:
         if (
@@ -9514,8 +9374,7 @@ class AzureOptions(BaseClient[C]):
         if api_key is None and azure_ad_token is None and azure_ad_token_provider is None:
             azure_ad_token = os.environ.get("AZURE_OPENAI_AD_TOKEN")
         self._azure_ad_token, self._azure_ad_token_provider = (
-            azure_ad_token,
-            azure_ad_token_provider,
+            azure_ad_token, azure_ad_token_provider,
         )
         check_secret("azure_ad_token_key", azure_ad_token)
         api_version = api_version or os.environ.get("OPENAI_API_VERSION")
@@ -9538,10 +9397,8 @@ class AzureOptions(BaseClient[C]):
             raise ValueError("base_url and azure_endpoint exclude each other")
         self._azure_endpoint, self._azure_deployment = azure_endpoint, azure_deployment
         super().__init__(
-            api_key=api_key,
-            base_url=base_url,
-            default_query=dict(default_query or {}, **{"api-version": api_version}),
-            **options,
+            api_key=api_key, base_url=base_url,
+            default_query=dict(default_query or {}, **{"api-version": api_version}), **options,
         )
 
     def _key_from_environment(self) -> Optional[str]:
@@ -9661,8 +9518,7 @@ def load_client() -> OpenAI:
         k: v for k, v in os.environ.items() if k.startswith(("OPENAI_", "AZURE_OPENAI_"))
     }
     seen = (
-        kind,
-        {k: dict(v) if isinstance(v, Mapping) else v for k, v in options.items()},
+        kind, {k: dict(v) if isinstance(v, Mapping) else v for k, v in options.items()},
         environment,
     )
     if module_client[0] != seen:
