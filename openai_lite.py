@@ -1334,12 +1334,16 @@ class MessageBody:
 
     def read(self) -> bytes:
         """All of it.  A body of known length is read in one piece, without joining copies."""
-        if not self.chunked and not self.until_eof and 0 < self.left <= 1 << 26:  # it is reserved
-            data = self.file.read(self.left)
-            self.took(len(data))
-            if not self.ended:
-                self.took(0)
-            return data
+        if not self.chunked and not self.until_eof and self.left:
+            try:
+                data = self.file.read(self.left)
+            except MemoryError:
+                pass  # nobody has that much, so perhaps it is not true: take what comes
+            else:
+                self.took(len(data))
+                if not self.ended:
+                    self.took(0)
+                return data
         pieces: List[bytes] = []
         while True:
             piece = self.read1(BLOCK)
@@ -4057,7 +4061,7 @@ def custom_call(
         call.headers["Idempotency-Key"] = options["idempotency_key"]
     call.query = dict(options.get("params") or {})
     if options.get("extra_json"):
-        call.body = dict({} if body is None else body, **options["extra_json"])
+        call.body = {**(body if isinstance(body, Mapping) else {}), **options["extra_json"]}
     call.timeout = options.get("timeout", omit)
     call.max_retries = options.get("max_retries", omit)
     return call

@@ -3313,7 +3313,7 @@ def test_streams_that_are_left_early_leave_no_descriptor_behind() -> None:
             else:
                 with contextlib.suppress(ZeroDivisionError):
                     for _ in stream:
-                        1 / 0
+                        raise ZeroDivisionError
             del stream
         assert open_descriptors() <= before + 1
 
@@ -4190,8 +4190,8 @@ def form_of(head: str, body: bytes) -> List[Tuple[str, bytes]]:
     kind = headers_of(head)["content-type"]
     whole = email.message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
     found = []
-    for part in whole.get_payload():
-        assert isinstance(part, email.message.Message)
+    parts: Any = whole.get_payload()
+    for part in parts:
         name = part.get_param("name", header="content-disposition")
         contents = part.get_payload(decode=True)
         assert isinstance(name, str) and isinstance(contents, bytes)
@@ -4638,6 +4638,159 @@ def test_the_quickstart_calls_the_api_when_there_is_a_key(server: Any) -> None:
     nowhere = "http://127.0.0.1:9"
     done = python("examples/quickstart.py", OPENAI_API_KEY=KEY, OPENAI_BASE_URL=nowhere)
     assert done.returncode == 1 and done.stderr.startswith("APIConnectionError: Connection error.")
+
+
+def fault(client: Any, **faults: Any) -> Any:
+    """One chat completion with faults asked for: `status=429` is the header x-fault-status."""
+    headers = {"x-fault-" + name.replace("_", "-"): str(value) for name, value in faults.items()}
+    return client.chat.completions.create(model="m", messages=HI, extra_headers=headers)
+
+
+@pytest.mark.parametrize("faults, kind, message", [
+    ({"status": 429}, openai.RateLimitError, "429"),
+    ({"status": 500}, openai.InternalServerError, "500"),
+    ({"cut": 10}, openai.APIConnectionError, "after 10 of"),
+    ({"hangup": 1}, openai.APIConnectionError, "without an answer"),
+    ({"garbage": "html"}, openai.APIResponseValidationError, "is /v1 missing"),
+    ({"garbage": "json"}, openai.APIResponseValidationError, "broken JSON"),
+    ({"garbage": "binary"}, openai.APIConnectionError, "in the middle of the headers"),
+])
+def test_the_local_server_fails_as_it_is_asked(
+    faults: Dict[str, Any], kind: Any, message: str, client: OpenAI
+) -> None:
+    with pytest.raises(kind, match=message):
+        fault(client, **faults)
+
+
+def test_a_fault_that_strikes_twice_is_survived_by_two_retries(server: Any) -> None:
+    with client_of(server, max_retries=2, initial_retry_delay=0.01) as client:
+        raw = client.with_raw_response
+        done: Any = fault(raw, status=503, times=2, id="twice", retry_after_ms=5)
+        assert done.retries_taken == 2 and done.headers["x-echo-retry-count"] == "2"
+        with pytest.raises(openai.InternalServerError):
+            fault(client, status=503, times=3, id="thrice")
+
+
+def test_the_local_server_speaks_of_errors_as_the_api_does(server: Any) -> None:
+    client: Any = client_of(server)
+    cases: List[Tuple[Callable[[], Any], Any, Optional[str]]] = [
+        (lambda: client_of(server, api_key="wrong-key").models.list(),
+         openai.AuthenticationError, None),
+        (lambda: client.models.retrieve("no-such-model"), openai.NotFoundError, "model"),
+        (lambda: client.files.retrieve("file-none"), openai.NotFoundError, "id"),
+        (lambda: client.get("/nowhere", cast_to=object), openai.NotFoundError, None),
+        (lambda: client.chat.completions.create(model="m", messages=[]),
+         openai.BadRequestError, "messages"),
+        (lambda: client.chat.completions.create(model="m", messages=HI, temperature=9),
+         openai.BadRequestError, "temperature"),
+        (lambda: client.chat.completions.create(model="m", messages=HI, extra_body={"x": 1}),
+         openai.BadRequestError, "x"),
+        (lambda: client.files.list(limit=0), openai.BadRequestError, "limit"),
+    ]
+    for attempt, kind, param in cases:
+        with pytest.raises(kind) as caught:
+            attempt()
+        assert caught.value.param == param and caught.value.request_id.startswith("req_")
+        assert KEY not in str(caught.value) and "wrong-key" not in str(caught.value)
+    assert requests_without_key(server.url) == 401
+
+
+def requests_without_key(url: str) -> int:
+    connection = http.client.HTTPConnection(url.split("/")[2])
+    with contextlib.closing(connection):
+        connection.request("GET", "/v1/models")
+        return connection.getresponse().status
+
+
+def test_streamed_and_plain_answers_of_the_local_server_agree(client: OpenAI) -> None:
+    tool: Dict[str, Any] = {
+        "type": "function",
+        "function": {"name": "get_weather", "parameters": {
+            "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}},
+    }
+    asked: Any = dict(model="m", messages=HI, n=2)
+    plain = client.chat.completions.create(**asked)
+    texts = {0: "", 1: ""}
+    for chunk in client.chat.completions.create(stream=True, **asked):
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+    assert texts == {choice.index: choice.message.content for choice in plain.choices}
+    asked = dict(model="m", messages=HI, tools=[tool], tool_choice="required")
+    calls = client.chat.completions.create(**asked).choices[0].message.tool_calls or []
+    pieces = [
+        call.function.arguments or ""
+        for chunk in client.chat.completions.create(stream=True, **asked)
+        for choice in chunk.choices for call in choice.delta.tool_calls or ()
+        if call.function
+    ]
+    assert calls[0].type == "function" and "".join(pieces) == calls[0].function.arguments
+    assert "city" in json.loads("".join(pieces))
+    events = list(client.responses.create(model="m", input="What is a whale?", stream=True))
+    last = events[-1]
+    assert last.type == "response.completed"
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    deltas = [event.delta for event in events if event.type == "response.output_text.delta"]
+    again = client.responses.create(model="m", input="What is a whale?")
+    assert "".join(deltas) == last.response.output_text == again.output_text != ""
+
+
+def test_batches_of_the_local_server_really_run(client: OpenAI) -> None:
+    lines = [
+        {"custom_id": str(i), "method": "POST", "url": "/v1/chat/completions",
+         "body": {"model": model, "messages": HI}}
+        for i, model in enumerate(["m", "no-such-model"])
+    ]
+    data = "\n".join(map(json.dumps, lines)).encode()
+    file = client.files.create(file=("requests.jsonl", data), purpose="batch")
+    batch = client.batches.create(
+        completion_window="24h", endpoint="/v1/chat/completions", input_file_id=file.id
+    )
+    found: List[openai.Batch] = [batch]
+
+    def finished() -> bool:
+        found.append(client.batches.retrieve(batch.id))
+        return found[-1].status == "completed"
+
+    wait_until(finished)
+    done = found[-1]
+    assert done.request_counts is not None and done.output_file_id and done.error_file_id
+    assert (done.request_counts.completed, done.request_counts.failed) == (1, 1)
+    answers = [json.loads(line) for line in client.files.content(done.output_file_id).iter_lines()]
+    direct = client.chat.completions.create(model="m", messages=HI)
+    text = answers[0]["response"]["body"]["choices"][0]["message"]["content"]
+    assert text == direct.choices[0].message.content
+    assert batch.id in [each.id for each in client.batches.list(limit=1)]
+
+
+def test_embeddings_of_related_texts_are_close(client: OpenAI) -> None:
+    texts = ["the cat sat on the mat", "a cat on a mat", "quarterly tax returns"]
+    rows = [item.embedding for item in client.embeddings.create(model="m", input=texts).data]
+    close, far = [sum(a * b for a, b in zip(rows[0], row)) for row in rows[1:]]
+    assert close > far and abs(sum(x * x for x in rows[0]) - 1) < 1e-5
+
+
+def test_the_local_server_as_a_program(tmp_path: pathlib.Path) -> None:
+    command = [sys.executable, "-u", str(HERE / "examples" / "local_server.py"), "--port", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True
+    ) as process:
+        try:
+            assert process.stdout is not None and process.stderr is not None
+            url = re.search(r"http://\S+/v1", process.stdout.readline() + process.stdout.readline())
+            assert url
+            with OpenAI(api_key=KEY, base_url=url.group()) as client:
+                client.models.list()
+        finally:
+            process.terminate()
+        output = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "/v1/models" in output[1] and KEY not in output[0] + output[1]
+
+
+def test_the_benchmark_measures_this_client() -> None:
+    done = python("examples/benchmark.py", "run", "import", "openai_lite", "")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["cpu"] > 0
 
 
 README = (HERE / "README.md").read_text(encoding="utf-8")
