@@ -53,18 +53,10 @@ The API is that of the official package 3.54.0, read from it in November 2026.
 
 from __future__ import annotations
 
-import functools
 import io
-import json
 import os
-import re
 import sys
 import time
-from types import MethodType
-from typing import (
-    TYPE_CHECKING, Any, Callable, ClassVar, Dict, Generic, Iterable, Iterator, List, Mapping,
-    NamedTuple, Optional, Sequence, Tuple, TypeVar, Union,
-)
 
 __version__ = VERSION = "0.1.0"
 __title__ = "openai_lite"
@@ -87,16 +79,23 @@ __all__ = [
 ########################################################################
 ## 1. Compatibility: what differs between Pythons, and between you and a type checker
 ########################################################################
-# Type checkers read the first branch, Python the second.  Nothing at the top of this file may
-# import asyncio, dataclasses, http.client, inspect, logging, ssl or urllib: each costs more than
-# everything else here, so they are imported by the first function that needs them.
+# Type checkers read the first branch, Python the second.  Nothing outside of functions may import
+# more than io, os, sys and time: not asyncio, dataclasses, http.client or ssl, and not even json,
+# re or typing, which together take longer to load than everything here.  So annotations stay text
+# (5.2 reads them), patterns are compiled on first use, and a function imports what it needs.
+
+TYPE_CHECKING = False  # as checkers know it by its name
 
 if TYPE_CHECKING:
     import asyncio
     import ssl
     from datetime import timedelta
-    from types import TracebackType
-    from typing import IO, AsyncIterator, Coroutine, Generator, Type, overload
+    from re import compile as Pattern
+    from types import MethodType, TracebackType
+    from typing import (
+        IO, Any, AsyncIterator, Callable, ClassVar, Coroutine, Dict, Generator, Generic, Iterable,
+        Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union, overload,
+    )
 
     from typing_extensions import (
         Concatenate, Literal, ParamSpec, Required, Self, TypedDict, Unpack, dataclass_transform,
@@ -105,30 +104,71 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
     Q = ParamSpec("Q")
     S = ParamSpec("S")
+    T = TypeVar("T")
+    R = TypeVar("R")
+    E = TypeVar("E")
+    C = TypeVar("C")
+    PageT = TypeVar("PageT")
+    Converter = Callable[[Any], Any]
+    StringMapping = Mapping[str, str]
 else:
-    try:
-        from typing import Literal
-    except ImportError:  # Python 3.7
+    from _collections_abc import Iterable, Iterator, Mapping  # which `os` has loaded
 
-        class LiteralValues:
-            def __init__(self, values):
-                self.__args__ = values if isinstance(values, tuple) else (values,)
+    StringMapping = Mapping
+    T = R = E = C = PageT = None
 
-            def __call__(self):  # typing wants its arguments callable
-                raise TypeError("Literal[...] is not a class")
+    class Pattern:
+        """A regular expression, compiled when it is first used."""
 
-            def __eq__(self, other):
-                return isinstance(other, LiteralValues) and self.__args__ == other.__args__
+        def __init__(self, pattern, flags=0):
+            self.pattern, self.flags = pattern, flags
 
-            def __hash__(self):
-                return hash(self.__args__)
+        def __getattr__(self, name):
+            import re
 
-            def __repr__(self):
-                return "Literal%r" % (list(self.__args__),)
+            compiled = re.compile(self.pattern, self.flags)
+            for method in ("match", "search", "split", "sub", "findall"):
+                setattr(self, method, getattr(compiled, method))  # from now on without detour
+            return getattr(compiled, name)
 
-        class Literal:
-            def __class_getitem__(cls, values):
-                return LiteralValues(values)
+    class Form:
+        """Stands in for `typing.Optional` and its like: `Optional[int]` makes a Kind."""
+
+        def __init__(self, name):
+            self.name = name
+
+        def __getitem__(self, args):
+            return Kind(self, args if args.__class__ is tuple else (args,))
+
+        def __repr__(self):
+            return self.name
+
+    class Kind:
+        """A type with arguments, as light as can be; typing_of() makes the real one of it."""
+
+        __slots__ = ("__origin__", "__args__")
+
+        def __init__(self, origin, args):
+            self.__origin__, self.__args__ = origin, args
+
+        def __repr__(self):
+            return f"{self.__origin__}{list(self.__args__)}"
+
+    Any, Dict, List, Literal, Optional, Union = map(
+        Form, ("Any", "Dict", "List", "Literal", "Optional", "Union")
+    )
+    MethodType = type(Any.__getitem__)
+
+    def typing_of(kind):
+        """The object of `typing` that a Form or Kind stands for."""
+        import typing
+
+        if isinstance(kind, Form):
+            return getattr(typing, kind.name, typing.Any)  # Python 3.7 has no Literal
+        if not isinstance(kind, Kind):
+            return kind
+        form = typing_of(kind.__origin__)
+        return form if form is typing.Any else form[tuple(map(typing_of, kind.__args__))]
 
     class TypedDict(dict):
         """Far cheaper to subclass than typing's; the names stay in `__annotations__`."""
@@ -164,10 +204,6 @@ else:
         return lambda cls: cls
 
 
-T = TypeVar("T")
-R = TypeVar("R")
-E = TypeVar("E")
-C = TypeVar("C")
 NoneType = type(None)
 
 # What the tests replace, and nothing else: clock, sleep and randomness.
@@ -223,7 +259,7 @@ class SSEDecoder:
 
     # "Lines must be separated by either a CRLF pair, a single LF, or a single CR."  On bytes: str
     # would also split at U+2028 and U+0085, which are ordinary characters inside JSON.
-    line_end = re.compile(b"\r\n|\r|\n")
+    line_end = Pattern(b"\r\n|\r|\n")
 
     def __init__(self, at_start: bool = True) -> None:
         self.at_start = at_start
@@ -278,9 +314,11 @@ class JSONEventDecoder:
     """
 
     DONE = object()
-    scan = staticmethod(json.JSONDecoder().scan_once)  # type: ignore[attr-defined, unused-ignore]
 
     def __init__(self) -> None:
+        import json
+
+        self.scan: Any = json.JSONDecoder().scan_once  # type: ignore[attr-defined, unused-ignore]
         self.tail: List[bytes] = []  # pieces of an event whose blank line has not come yet
         self.at_start = True
         self.odd: Optional[SSEDecoder] = None  # takes over for good where lines end in CR
@@ -339,6 +377,8 @@ class JSONEventDecoder:
     def parse(self, data: str) -> Any:
         if data.startswith("[DONE]"):
             return self.DONE
+        import json
+
         try:
             return json.loads(data)
         except RecursionError:
@@ -385,17 +425,24 @@ def jsonable(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot be sent as JSON")
 
 
-# Compact and unescaped, as the official client sends it.
-json_encoder = json.JSONEncoder(
-    separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=jsonable
-)
+json_encoder: Any = None
 
 
 def encode_json(value: Any) -> bytes:
+    """Compact and unescaped, as the official client sends it."""
+    global json_encoder
+    if json_encoder is None:
+        import json
+
+        json_encoder = json.JSONEncoder(
+            separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=jsonable
+        )
     try:
-        return json_encoder.encode(value).encode("utf-8")
+        text = json_encoder.encode(value)
     except OmitInside:
-        return json_encoder.encode(without_omit(value)).encode("utf-8")
+        text = json_encoder.encode(without_omit(value))
+    encoded: bytes = text.encode("utf-8")
+    return encoded
 
 
 def without_omit(value: Any) -> Any:
@@ -437,7 +484,7 @@ def encode_query(params: Mapping[str, Any]) -> str:
     return urllib.parse.urlencode([pair for name in params for pair in flatten(name, params[name])])
 
 
-plain_segment = re.compile(r"[A-Za-z0-9_~:-][A-Za-z0-9._~:-]*\Z")
+plain_segment = Pattern(r"[A-Za-z0-9_~:-][A-Za-z0-9._~:-]*\Z")
 
 
 def encode_segment(name: str, value: Any) -> str:
@@ -624,10 +671,11 @@ SECRET_HEADERS = (
 )
 
 
-class Headers(Mapping[str, str]):
-    """The headers of a response: names compare without case, repeated ones are joined with ', '."""
+header_field = Pattern("([^:\r\n]+):[ \t]*([^\r\n]*)")
 
-    pattern = re.compile("([^:\r\n]+):[ \t]*([^\r\n]*)")
+
+class Headers(StringMapping):
+    """The headers of a response: names compare without case, repeated ones are joined with ', '."""
 
     def __init__(
         self, source: Union[str, Mapping[str, str], Iterable[Tuple[str, str]], None] = None
@@ -639,7 +687,7 @@ class Headers(Mapping[str, str]):
             if len(self.fields) == len(parts) and "\r" not in source and "" not in self.fields:
                 return  # every line is a field, and no name comes twice
             self.fields = {}
-            pairs: Any = self.pattern.findall(source)
+            pairs: Any = header_field.findall(source)
         else:
             pairs = source.items() if isinstance(source, Mapping) else source or ()
         for name, value in pairs:
@@ -669,12 +717,13 @@ class Headers(Mapping[str, str]):
         return f"Headers({shown!r})"
 
 
-header_name = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+# https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
+token_characters = frozenset(map(chr, range(33, 127))).difference('"(),/:;<=>?@[\\]{}')
 
 
 def header_value(name: str, value: Any) -> str:
     """`value`, if it can stand in a header; the message of the error never shows it."""
-    if not header_name.match(name):
+    if not name or not token_characters.issuperset(name):
         raise OpenAIError(f"{name!r} is no header name")
     text = value if isinstance(value, str) else str(value)
     try:
@@ -901,6 +950,8 @@ STATUS_ERRORS: Dict[int, Any] = {
 
 def status_error(response: HTTPResponse, secrets: Sequence[str]) -> APIStatusError:
     """The error for a response with an error status, its body read."""
+    import json
+
     text = redacted_content(response, secrets).decode("utf-8", "replace").strip()
     try:
         parsed = json.loads(text)
@@ -1044,13 +1095,23 @@ def seconds(value: Any) -> Optional[float]:
     return value if value < 2147483 else None  # sockets count milliseconds in 31 bits: 24 days
 
 
-class Limits(NamedTuple):
+class Limits:
     """How many connections at once, how many of them kept open while idle, and for how long (s)."""
 
-    max_connections: Optional[int] = 1000
-    max_keepalive_connections: Optional[int] = 100
-    # Shorter than the idle limits of common load balancers (60 s at AWS, 75 s at nginx).
-    keepalive_expiry: Optional[float] = 30.0
+    def __init__(
+        self, max_connections: Optional[int] = 1000, max_keepalive_connections: Optional[int] = 100,
+        # Shorter than the idle limits of common load balancers (60 s at AWS, 75 s at nginx).
+        keepalive_expiry: Optional[float] = 30.0,
+    ) -> None:
+        self.max_connections = max_connections
+        self.max_keepalive_connections = max_keepalive_connections
+        self.keepalive_expiry = keepalive_expiry
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Limits) and vars(self) == vars(other)
+
+    def __repr__(self) -> str:
+        return "Limits(%s)" % ", ".join(f"{n}={value!r}" for n, value in vars(self).items())
 
 
 DEFAULT_TIMEOUT = Timeout(600, connect=5.0)
@@ -1060,22 +1121,37 @@ DEFAULT_MAX_RETRIES = 2
 # ---- 4.2 Requests ----
 
 
-class Origin(NamedTuple):
-    """Where a URL leads: credentials may go to this server and to no other."""
+class Origin(str):
+    """Where a URL leads, as "https://host:443": credentials may go to this server and no other."""
 
     scheme: str
     host: str
     port: int
 
+    def __new__(cls, scheme: str, host: str, port: int) -> Origin:
+        shown = f"[{host}]" if ":" in host else host
+        made = super().__new__(cls, f"{scheme}://{shown}:{port}")
+        made.scheme, made.host, made.port = scheme, host, port
+        return made
 
-host_and_port = re.compile(
-    r"(?:\[([0-9A-Za-z:.%_-]+)\]|([^\s:\[\]\x00-\x20\x7f]+))(?::([0-9]{0,9}))?\Z"
-)
+    def __getnewargs__(self) -> Any:
+        return self.scheme, self.host, self.port
 
 
-@functools.lru_cache(maxsize=256)  # a program asks few URLs, many times
+printable = frozenset(map(chr, range(33, 127)))
+known_urls: Dict[str, Tuple[Origin, str, str]] = {}  # a program asks few URLs, many times
+
+
 def split_url(url: str) -> Tuple[Origin, str, str]:
     """`"https://me:pw@a.com/v1?x=1"` is `(Origin("https", "a.com", 443), "/v1?x=1", "me:pw")`."""
+    if url not in known_urls:
+        if len(known_urls) > 256:
+            known_urls.clear()
+        known_urls[url] = parse_url(url)
+    return known_urls[url]
+
+
+def parse_url(url: str) -> Tuple[Origin, str, str]:
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()
     if not separator or scheme not in ("http", "https"):
@@ -1085,11 +1161,10 @@ def split_url(url: str) -> Tuple[Origin, str, str]:
     end = min((i for i in map(rest.find, "/?#") if i >= 0), default=len(rest))
     authority, target = rest[:end], rest[end:].partition("#")[0]
     userinfo, _, hostport = authority.rpartition("@")
-    match = host_and_port.match(hostport)
-    port = int(match.group(3) or (443 if scheme == "https" else 80)) if match else 65536
-    if match is None or port > 65535:
+    host, given_port = split_host(hostport)
+    port = (443 if scheme == "https" else 80) if given_port is None else given_port
+    if not host or port > 65535:
         raise OpenAIError(f"{without_secrets(url)!r} has no usable host and port")
-    host = match.group(1) or match.group(2)
     if any(c > "\x7f" for c in host):
         try:
             host = host.encode("idna").decode("ascii")
@@ -1097,20 +1172,36 @@ def split_url(url: str) -> Tuple[Origin, str, str]:
             raise OpenAIError(f"{host!r} is no host name") from None
     if not target.startswith("/"):
         target = "/" + target
-    if re.search(r"[^\x21-\x7e]", target):  # spaces and non-ASCII: encode what a browser would
+    if not printable.issuperset(target):  # spaces and non-ASCII: encode what a browser would
         import urllib.parse
 
         target = urllib.parse.quote(target, safe="/?&=%:@!$'()*+,;~[]-._")
     return Origin(scheme, host.lower(), port), target, userinfo
 
 
-secret_parameter = re.compile(
-    r"([?&](?:[^=&#]*(?:key|token|secret|signature|credential|password)[^=&#]*|sig)=)[^&#]*", re.I
+def split_host(text: str) -> Tuple[str, Optional[int]]:
+    """`"[::1]:80"` is `("::1", 80)`; the host is "" where the text is none."""
+    if text[:1] == "[":
+        host, bracket, port = text[1:].partition("]")
+        fitting = bracket and port[:1] in ("", ":") and printable.issuperset(host)
+        port = port[1:]
+    else:
+        host, _, port = text.partition(":")
+        fitting = min(host, default="") > " " and not set(host).intersection("[]\x7f\x85\xa0\u3000")
+    digits = port == "" or (len(port) < 10 and port.isdigit() and printable.issuperset(port))
+    return (host, int(port) if port else None) if fitting and digits else ("", None)
+
+
+secret_parameter = Pattern(
+    r"(?i)([?&](?:[^=&#]*(?:key|token|secret|signature|credential|password)[^=&#]*|sig)=)[^&#]*"
 )
 
 
+url_userinfo = Pattern(r"(//|^)[^/?#]*@")
+
+
 def without_userinfo(url: str) -> str:
-    return re.sub(r"(//|^)[^/?#]*@", r"\1", url, count=1)
+    return url_userinfo.sub(r"\1", url, 1)
 
 
 def without_secrets(url: str) -> str:
@@ -1302,7 +1393,8 @@ class MessageBody:
     https://www.rfc-editor.org/rfc/rfc9112#section-6
     """
 
-    plain_size = re.compile(b"([0-9A-Fa-f]{1,16})\r\n")
+    plain_size = Pattern(b"([0-9A-Fa-f]{1,16})\r\n")
+    any_size = Pattern(b"[0-9A-Fa-f]{1,16}\\Z")
 
     def __init__(
         self, file: io.BufferedReader, length: Optional[int], chunked: bool, until_eof: bool
@@ -1398,7 +1490,7 @@ class MessageBody:
 
     def next_chunk(self) -> bool:
         size = self.line(4096).partition(b";")[0].strip()  # after ';' come extensions
-        if not re.match(b"[0-9A-Fa-f]{1,16}\\Z", size):
+        if not self.any_size.match(size):
             raise MalformedResponse(f"{size!r} is no chunk size")
         self.left = int(size, 16)
         if self.left:
@@ -1426,6 +1518,9 @@ class MessageBody:
             return bool(self.file.peek(1))
         finally:
             reader.offline = False
+
+
+charset = Pattern(r"(?i)charset=\"?([\w-]+)")
 
 
 class HTTPResponse:
@@ -1538,7 +1633,7 @@ class HTTPResponse:
     @property
     def encoding(self) -> Optional[str]:
         """The charset of the content type, if it names one that Python knows."""
-        match = re.search(r"(?i)charset=\"?([\w-]+)", self.headers.get("content-type", ""))
+        match = charset.search(self.headers.get("content-type", ""))
         if match:
             import codecs
 
@@ -1551,6 +1646,8 @@ class HTTPResponse:
 
     def json(self) -> Any:
         """The body as parsed JSON; raises ValueError if it is none."""
+        import json
+
         return json.loads(self.read().decode("utf-8"))
 
     def batches(self, cutter: Any) -> Iterator[List[Any]]:
@@ -1868,8 +1965,9 @@ class Connection:
             self.slots.append(None)
 
 
-plain_length = re.compile(r"[0-9]{1,18}\Z")
-plain_status = re.compile(r"(HTTP/1\.[01]) ([1-9][0-9][0-9])(?: (.*))?\Z")
+plain_length = Pattern(r"[0-9]{1,18}\Z")
+folded_line = Pattern("\n[ \t]+")
+plain_status = Pattern(r"(HTTP/1\.[01]) ([1-9][0-9][0-9])(?: (.*))?\Z")
 
 
 def read_head(file: io.BufferedReader) -> Tuple[str, int, str, Headers]:
@@ -1896,7 +1994,7 @@ def read_head(file: io.BufferedReader) -> Tuple[str, int, str, Headers]:
     if not match:
         raise MalformedResponse(f"the answer is not HTTP/1.1: it starts with {status_line!r}")
     if "\n " in fields or "\n\t" in fields:  # obsolete line folding
-        fields = re.sub("\n[ \t]+", " ", fields)
+        fields = folded_line.sub(" ", fields)
     return match.group(1), int(match.group(2)), match.group(3) or "", Headers(fields)
 
 
@@ -2186,12 +2284,10 @@ def phased(phase: str, message: str) -> OSError:
 def bypassed(origin: Origin, no_proxy: str) -> bool:
     """What urllib's rules for NO_PROXY lack: networks, `*.` patterns, brackets and ports."""
     for entry in no_proxy.lower().replace(",", " ").split():
-        match = host_and_port.match(entry)
-        if match and match.group(3):
-            if int(match.group(3)) != origin.port:
-                continue
-            entry = match.group(1) or match.group(2)
-        entry = entry.strip("[]")
+        host, port = split_host(entry)
+        if port is not None and port != origin.port:
+            continue
+        entry = host or entry
         if entry == origin.host or (entry.startswith("*.") and origin.host.endswith(entry[1:])):
             return True
         if "/" in entry:
@@ -2411,7 +2507,7 @@ def dataclass_fields(cls: Any) -> Dict[str, Any]:
     if cls not in dataclass_cache:
         import dataclasses
 
-        rows = [(name, Any, dataclasses.field(default=None)) for name in fields_of(cls)]
+        rows = [(name, object, dataclasses.field(default=None)) for name in fields_of(cls)]
         made: Any = dataclasses.make_dataclass("Fields", rows)
         for name, field in made.__dataclass_fields__.items():
             field.type = fields_of(cls)[name]
@@ -2502,6 +2598,8 @@ class BaseModel:
         exclude_defaults: bool = False, exclude_none: bool = False, warnings: Any = True,
     ) -> str:
         """The same as JSON text."""
+        import json
+
         dumped = self.model_dump(
             mode="json", include=include, exclude=exclude, by_alias=by_alias,
             exclude_unset=exclude_unset, exclude_defaults=exclude_defaults,
@@ -2560,6 +2658,8 @@ class BaseModel:
 
     @classmethod
     def model_validate_json(cls, json_data: Union[str, bytes]) -> Self:
+        import json
+
         built: Self = decode(cls, json.loads(json_data))
         return built
 
@@ -2637,7 +2737,6 @@ def rule_for(rules: Any, key: Any) -> Any:
 # declared type holds a class.  Which keys those are is computed once per class, on first use:
 # resolving the annotations of all classes at import would cost more than the import itself.
 
-Converter = Callable[[Any], Any]
 fields_cache: Dict[Any, Dict[str, str]] = {}
 keys_cache: Dict[Any, Dict[str, str]] = {}
 plans: Dict[Any, List[Tuple[str, Converter]]] = {}
@@ -2679,13 +2778,30 @@ def resolve(annotation: Any, cls: Any) -> Any:
     if cls.__module__ != __name__:
         space = getattr(sys.modules.get(cls.__module__), "__dict__", space)
     try:
-        return eval(annotation, space)
+        return eval(annotation, space, ALIASES)
     except Exception:
         return Any  # a user's class may be annotated with what exists for checkers only
 
 
+def parts_of(kind: Any) -> Tuple[str, Any]:
+    """`("Union", (A, B))` of `Union[A, B]`, be it a Kind, of `typing`, or written `A | B`."""
+    origin = getattr(kind, "__origin__", None)
+    if origin is None:
+        return ("Union", kind.__args__) if type(kind).__name__ == "UnionType" else ("", ())
+    name = getattr(origin, "name", None) or getattr(origin, "_name", None) or origin.__name__
+    if name == "Optional":
+        return "Union", (*kind.__args__, None)
+    return name.title(), kind.__args__
+
+
+def members_of(kind: Any) -> List[Any]:
+    """What a union is made of, also where that is a union itself; a list of one for other types."""
+    name, args = parts_of(kind)
+    return [m for arg in args for m in members_of(arg)] if name == "Union" else [kind]
+
+
 # Types that need no conversion; an annotation made of these alone is never evaluated.
-scalars = re.compile(
+scalars = Pattern(
     r"(?:\b(?:str|int|float|bool|Any|Optional|List|Dict|Union|None|object)\b|[\[\], ])+\Z"
 )
 
@@ -2723,14 +2839,13 @@ def converter(kind: Any) -> Optional[Converter]:
     """The function that turns parsed JSON into `kind`, or None if it is that already."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return lambda value: decode_object(kind, value) if value.__class__ is dict else value
-    origin: Any = getattr(kind, "__origin__", None)
-    args: Any = getattr(kind, "__args__", ())
-    if origin is Union:
-        return union_converter(args)
-    if origin in (list, List):
+    name, args = parts_of(kind)
+    if name == "Union":
+        return union_converter(members_of(kind))
+    if name == "List":
         convert_item = converter(args[0])
         return None if convert_item is None else lambda value: convert_list(convert_item, value)
-    if origin in (dict, Dict):
+    if name == "Dict":
         convert_value = converter(args[1])
         return None if convert_value is None else lambda value: convert_dict(convert_value, value)
     return None
@@ -2787,11 +2902,8 @@ def literals_of(cls: Any) -> Dict[str, Any]:
     found = {}
     for name, annotation in fields_of(cls).items():
         if "Literal[" in str(annotation):
-            kind = resolve(annotation, cls)
-            args = getattr(kind, "__args__", ())
-            if getattr(kind, "__origin__", None) is Union:  # Optional[Literal[...]]
-                args = [v for a in args for v in getattr(a, "__args__", ())]
-            found[name] = tuple(args)
+            parts = [parts_of(member) for member in members_of(resolve(annotation, cls))]
+            found[name] = [value for kind, args in parts if kind == "Literal" for value in args]
     return found
 
 
@@ -2941,8 +3053,6 @@ class AsyncCursorPage(AsyncPageMethods[T]):
 
 
 ASYNC_PAGES: Dict[Any, Any] = {SyncPage: AsyncPage, SyncCursorPage: AsyncCursorPage}
-
-PageT = TypeVar("PageT")
 
 
 class AsyncPaginator(Generic[T, PageT]):
@@ -3595,17 +3705,27 @@ def make_group(owner: Any, name: str) -> Any:
     return group(owner._client, owner._view if view is None else view)
 
 
-@functools.lru_cache(maxsize=None)
 def find_group(kind: Any, name: str) -> Tuple[Any, Optional[str]]:
-    for cls in kind.__mro__:
-        declared = own_annotations(cls).get(name) if name[0] != "_" else None
-        if declared:
-            views = {"with_raw_response": "raw", "with_streaming_response": "streamed"}
-            return globals()[declared.partition("[")[0]], views.get(name)
-    raise AttributeError(f"{kind.__name__!r} object has no attribute {name!r}")
+    """(its class, the view it gives, if any)"""
+    if (kind, name) not in found_groups:
+        for cls in kind.__mro__:
+            declared = own_annotations(cls).get(name) if name[0] != "_" else None
+            if declared:
+                views = {"with_raw_response": "raw", "with_streaming_response": "streamed"}
+                group = globals()[declared.partition("[")[0]]
+                found_groups[kind, name] = group, views.get(name)
+                break
+        else:
+            raise AttributeError(f"{kind.__name__!r} object has no attribute {name!r}")
+    return found_groups[kind, name]
+
+
+found_groups: Dict[Tuple[Any, str], Tuple[Any, Optional[str]]] = {}
 
 
 # ---- 6.3 Endpoints ----
+
+path_parameter = Pattern(r"\{(\w+)\}")
 
 if TYPE_CHECKING:
 
@@ -3834,7 +3954,7 @@ else:
                 names.sort(key=lambda name: (LEADING_KEYS + (name,)).index(name))
             self.names, self.required = tuple(names), tuple(required)
             self.accepted = frozenset(names).union(OPTION_NAMES)
-            self.pieces = re.split(r"\{(\w+)\}", self.path)  # literal, name, literal, name, ...
+            self.pieces = path_parameter.split(self.path)  # literal, name, literal, name, ...
             result = self.stub.__annotations__["return"]
             self.page, _, item = result.partition("[") if "Page[" in result else (result, "", "")
             self.item = item[:-1] or None
@@ -3971,7 +4091,7 @@ def result_type(kind: Any) -> Any:
     if not isinstance(kind, str):
         return kind
     if kind not in RESULT_NAMES:
-        RESULT_NAMES[kind] = eval(kind, globals())
+        RESULT_NAMES[kind] = eval(kind, globals(), ALIASES)
     return RESULT_NAMES[kind]
 
 # ---- 6.4 Undocumented endpoints ----
@@ -4163,7 +4283,7 @@ class BaseClient(API[C]):
         if data_residency is not None:
             if base_url is not None or websocket_base_url is not None:
                 raise ValueError("give data_residency or a base URL, not both")
-            known: Any = DataResidency
+            known = ALIASES["DataResidency"]
             if data_residency not in known.__args__:
                 raise ValueError(f"data_residency must be one of {', '.join(known.__args__)}")
             region = "" if data_residency == "global" else data_residency + "."
@@ -4626,9 +4746,6 @@ def architecture() -> str:
     return names.get(machine, "other:" + machine if machine else "unknown")
 
 
-printable = "".join(map(chr, range(33, 127)))
-
-
 def redirected(request: HTTPRequest, status: int, location: str) -> HTTPRequest:
     """The request that a redirect asks for.  Credentials stay with their origin."""
     import urllib.parse
@@ -4642,7 +4759,8 @@ def redirected(request: HTTPRequest, status: int, location: str) -> HTTPRequest:
         method, body = "HEAD" if method == "HEAD" else "GET", None
     try:
         # A raw byte means itself, as in browsers.
-        location = urllib.parse.quote(location.encode("latin-1", "replace"), safe=printable)
+        raw = location.encode("latin-1", "replace")
+        location = urllib.parse.quote(raw, safe="".join(printable))
         following = HTTPRequest(
             method, urllib.parse.urljoin(request.url, location), dict(request.headers), body,
             request.timeout, request.deadline, request.stop,
@@ -4673,6 +4791,8 @@ class FileBody:
 
 def parsed_json(response: HTTPResponse) -> Any:
     """The body as JSON, or the error that says what came instead."""
+    import json
+
     raw = response.content
     content_type = response.headers.get("content-type", "")
     try:
@@ -4696,6 +4816,8 @@ def parsed_json(response: HTTPResponse) -> Any:
 
 def unexpected(response: HTTPResponse, wanted: str) -> APIResponseValidationError:
     """The error for a body that is JSON, but of another shape."""
+    import json
+
     got = json.loads(redacted_content(response).decode("utf-8"))
     message = f"expected {wanted}, got {shorten(repr(got), 200)}"
     return APIResponseValidationError(response, got, message=message)
@@ -5000,8 +5122,9 @@ class httpx:
 # ---- 8.1 Shared types ---- https://platform.openai.com/docs/api-reference/introduction
 
 
-# Where a parameter wants an object, a dictionary or an object that came as a result will do.
-JSONObjectParam = Union[Mapping[str, Any], "BaseModel"]
+if TYPE_CHECKING:
+    # Where a parameter wants an object, a dictionary or an object that came as a result will do.
+    JSONObjectParam = Union[Mapping[str, Any], BaseModel]
 
 ChatModel = Literal[
     "gpt-6-astra", "gpt-6.2-astra", "gpt-6.1-sol", "gpt-6.2-sol", "gpt-6.1-terra", "gpt-6-sol",
@@ -9536,6 +9659,8 @@ def load_client() -> OpenAI:
     return client
 
 
+ALIASES: Dict[str, Any] = {}  # what a Kind stands for at the top level of this module: ChatModel...
+
 if TYPE_CHECKING:
     responses: Responses[OpenAI]
     chat: Chat[OpenAI]
@@ -9553,10 +9678,15 @@ else:
         def __getattr__(self, name):
             return getattr(load_client(), name)
 
+    for name in [name for name, value in globals().items() if value.__class__ is Kind]:
+        ALIASES[name] = globals().pop(name)
+
     def __getattr__(name):
-        """Resources of the module-level client; and, for annotations, the parameter types."""
+        """Resources of the module-level client; and types as `typing` knows them."""
         if name in API.__annotations__ and not name.startswith("with_"):
             return getattr(API(ModuleClient()), name)
+        if name in ALIASES:
+            return typing_of(ALIASES[name])
         if name.endswith(("Param", "Params")) or name in ("RequestOptions", "FileTypes"):
-            return Dict[str, Any]  # the TypedDicts of section 8 exist for type checkers only
+            return typing_of(Dict[str, Any])  # the TypedDicts exist for type checkers only
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -343,24 +343,27 @@ def test_only_the_standard_library_is_imported() -> None:
     assert imported - set(known) == set()
 
 
-HEAVY = ("asyncio", "dataclasses", "inspect", "logging", "uuid", "email", "http", "ssl", "urllib")
+HEAVY = (
+    "asyncio", "dataclasses", "inspect", "logging", "uuid", "email", "http", "ssl", "urllib",
+    "json", "re", "typing", "enum", "functools", "collections", "threading", "socket",
+)
 
 
 def test_import_and_client_load_nothing_heavy_and_start_no_thread() -> None:
     """Also with the variables set that configure the client: reading them is for the client."""
     program = """
 import sys; before = set(sys.modules)
-import openai_lite, threading
-assert "logging" not in set(sys.modules) - before, "import read OPENAI_LOG"
-client = openai_lite.OpenAI(api_key="k")
+import openai_lite
+client = openai_lite.OpenAI(api_key="k", default_headers={"x-a": "b"}, base_url="http://[::1]:1/v1")
 openai_lite.AsyncOpenAI(api_key="k")
-client.chat.completions.create, client.files
-assert threading.active_count() == 1
+client.chat.completions, client.files
 print(sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
+import threading
+assert threading.active_count() == 1
 """
     done = python("-S", "-c", program)
     assert done.returncode == 0, done.stderr
-    assert set(ast.literal_eval(done.stdout)).isdisjoint(HEAVY)
+    assert set(ast.literal_eval(done.stdout)).intersection(HEAVY) == set()
     done = python("-c", "import openai_lite", OPENAI_LOG="debug", OPENAI_API_KEY="bad\nkey")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -1347,8 +1350,8 @@ def test_limits_too_long_for_a_socket_mean_no_limit(timeout: Any) -> None:
 
 
 def test_limits_have_the_defaults_of_the_official_client() -> None:
-    assert openai.DEFAULT_CONNECTION_LIMITS[:2] == (1000, 100)
-    assert openai.Limits(max_connections=5, keepalive_expiry=None) == (5, 100, None)
+    assert openai.DEFAULT_CONNECTION_LIMITS == openai.Limits(1000, 100)
+    assert openai.Limits(max_connections=5, keepalive_expiry=None) == openai.Limits(5, 100, None)
 
 # ---- 4.2 Requests ----
 
@@ -1378,7 +1381,9 @@ def test_limits_have_the_defaults_of_the_official_client() -> None:
 def test_urls_are_split_into_origin_target_and_userinfo(
     url: str, origin: Any, target: str, userinfo: str
 ) -> None:
-    assert openai.split_url(url) == (origin, target, userinfo)
+    assert openai.split_url(url) == (openai.Origin(*origin), target, userinfo)
+    found = openai.split_url(url)[0]
+    assert (found.scheme, found.host, found.port) == origin
 
 
 @pytest.mark.parametrize(
@@ -3065,7 +3070,17 @@ def test_every_annotation_of_every_result_resolves() -> None:
     assert len(models) > 200
     for model in models:
         for name, annotation in openai.fields_of(model).items():
-            assert eval(annotation, dict(vars(openai))) is not None, (model, name)
+            assert eval(annotation, dict(vars(openai)), openai.ALIASES) is not None, (model, name)
+
+
+def test_aliases_are_what_typing_makes_of_them() -> None:
+    import typing
+
+    item: Any = openai.ResponseOutputItem
+    assert item.__origin__ is typing.Union and openai.ResponseOutputMessage in item.__args__
+    model: Any = openai.ChatModel
+    if sys.version_info >= (3, 8):
+        assert typing.get_origin(model) is typing.Literal and "gpt-4o" in typing.get_args(model)
 
 
 def test_floats_of_embeddings_are_not_visited_one_by_one() -> None:
@@ -4788,7 +4803,10 @@ def test_the_local_server_as_a_program(tmp_path: pathlib.Path) -> None:
 
 
 def test_the_benchmark_measures_this_client() -> None:
-    done = python("examples/benchmark.py", "run", "import", "openai_lite", "")
+    done = python(
+        "examples/benchmark.py", "run", "import", "openai_lite", "http://127.0.0.1:9",
+        PYTHONPATH=str(HERE),
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["cpu"] > 0
 
