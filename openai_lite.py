@@ -2644,7 +2644,7 @@ class BaseModel:
         """An object of these fields, dictionaries among them converted as in an answer."""
         import copy
 
-        built: Self = decode_object(cls, copy.deepcopy(cls(**values).__dict__))
+        built: Self = decode(cls, copy.deepcopy(cls(**values).__dict__))
         return built
 
     @classmethod
@@ -2739,7 +2739,7 @@ def rule_for(rules: Any, key: Any) -> Any:
 
 fields_cache: Dict[Any, Dict[str, str]] = {}
 keys_cache: Dict[Any, Dict[str, str]] = {}
-plans: Dict[Any, List[Tuple[str, Converter]]] = {}
+model_converters: Dict[Any, Converter] = {}
 
 
 def fields_of(cls: Any) -> Dict[str, str]:
@@ -2817,28 +2817,37 @@ def plan_of(cls: Any) -> List[Tuple[str, Converter]]:
         convert = converter(resolve(annotation, cls))
         if convert is not None:
             plan.append((keys_of(cls)[name], convert))
-    plans[cls] = plan
     return plan
 
 
-def decode_object(cls: Any, data: Dict[str, Any]) -> Any:
-    try:
-        plan = plans[cls]
-    except KeyError:
-        plan = plan_of(cls)
-    for key, convert in plan:
-        value = data.get(key)
-        if value is not None:
-            data[key] = convert(value)
-    made = object.__new__(cls)
-    made.__dict__ = data
-    return made
+def model_converter(cls: Any) -> Converter:
+    """The function that makes an object of `cls` of a dictionary, and leaves other values alone."""
+    if cls not in model_converters:
+        plan: Any = None
+        new = object.__new__
+
+        def convert(value: Any) -> Any:
+            nonlocal plan
+            if value.__class__ is not dict:
+                return value
+            if plan is None:  # only now, for a class may hold objects of its own class
+                plan = plan_of(cls)
+            for key, convert_field in plan:
+                field = value.get(key)
+                if field is not None:
+                    value[key] = convert_field(field)
+            made = new(cls)
+            made.__dict__ = value
+            return made
+
+        model_converters[cls] = convert
+    return model_converters[cls]
 
 
 def converter(kind: Any) -> Optional[Converter]:
     """The function that turns parsed JSON into `kind`, or None if it is that already."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return lambda value: decode_object(kind, value) if value.__class__ is dict else value
+        return model_converter(kind)
     name, args = parts_of(kind)
     if name == "Union":
         return union_converter(members_of(kind))
@@ -2880,7 +2889,7 @@ def union_converter(members: Sequence[Any]) -> Optional[Converter]:
         if value.__class__ is dict and models:
             name = value.get("type")
             cls = by_type.get(name) if name.__class__ is str else None
-            return decode_object(cls or best_variant(models, value), value)
+            return model_converter(cls or best_variant(models, value))(value)
         for other in others:
             value = other(value)
         return value

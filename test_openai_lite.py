@@ -3085,8 +3085,8 @@ def test_aliases_are_what_typing_makes_of_them() -> None:
 
 def test_floats_of_embeddings_are_not_visited_one_by_one() -> None:
     """Types that need no conversion have no step in the plan of their class."""
-    openai.decode(openai.CreateEmbeddingResponse, {"data": [{"embedding": [0.5]}]})
-    assert [name for name, _ in openai.plans[openai.Embedding]] == []
+    assert [name for name, _ in openai.plan_of(openai.CreateEmbeddingResponse)] == ["data", "usage"]
+    assert openai.plan_of(openai.Embedding) == []
 
 
 # ---- 5.3 Pages ----
