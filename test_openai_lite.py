@@ -4829,6 +4829,83 @@ def test_every_python_block_of_the_readme_runs(server: Any, tmp_path: pathlib.Pa
     assert done.returncode == 0, done.stderr
 
 
+OFFICIAL_PROGRAM = '''
+import asyncio, os
+from pathlib import Path
+import openai
+from openai import AsyncOpenAI, AzureOpenAI, DefaultHttpxClient, OpenAI, httpx
+
+client = OpenAI(api_key=os.environ.get("OPENAI_API_KEY"))
+completion = client.chat.completions.create(
+    messages=[{"role": "user", "content": "Say this is a test"}], model="gpt-3.5-turbo",
+)
+print(completion.choices[0].message.content)
+stream = client.chat.completions.create(
+    model="gpt-4", messages=[{"role": "user", "content": "Say this is a test"}], stream=True,
+)
+for chunk in stream:
+    print(chunk.choices[0].delta.content or "", end="")
+
+async def main():
+    client = AsyncOpenAI()
+    await client.chat.completions.create(
+        messages=[{"role": "user", "content": "Say this is a test"}], model="gpt-3.5-turbo",
+    )
+    stream = await client.chat.completions.create(
+        model="gpt-4", messages=[{"role": "user", "content": "Say this is a test"}], stream=True,
+    )
+    async for chunk in stream:
+        print(chunk.choices[0].delta.content or "", end="")
+
+asyncio.run(main())
+openai.api_key = "sk-module"
+openai.chat.completions.create(model="gpt-4", messages=[{"role": "user", "content": "How?"}])
+client.chat.completions.create(
+    messages=[{"role": "user", "content": "Can you generate an example json object?"}],
+    model="gpt-3.5-turbo-1106", response_format={"type": "json_object"},
+)
+Path("input.jsonl").write_text("{}")
+client.files.create(file=Path("input.jsonl"), purpose="fine-tune")
+try:
+    client.files.retrieve("file-abc123")
+except openai.APIConnectionError as e:
+    print("The server could not be reached", e.__cause__)
+except openai.RateLimitError as e:
+    print("A 429 status code was received; we should back off a bit.")
+except openai.APIStatusError as e:
+    print(e.status_code, e.response)
+client = OpenAI(max_retries=0, timeout=20.0)
+client.with_options(max_retries=5, timeout=5.0).models.list()
+response = client.post("/moderations", cast_to=httpx.Response, body={"input": "x"})
+print(response.headers.get("x-request-id"))
+OpenAI(
+    base_url="http://my.test.server.example.com:8083",
+    http_client=DefaultHttpxClient(
+        proxies="http://my.test.proxy.example.com",
+        transport=httpx.HTTPTransport(local_address="0.0.0.0"),
+    ),
+)
+client.close()
+azure = AzureOpenAI(api_version="2023-07-01-preview", azure_endpoint=os.environ["MY_ENDPOINT"])
+completion = azure.chat.completions.create(
+    model="deployment-name", messages=[{"role": "user", "content": "How?"}],
+)
+print(completion.to_json())
+'''
+
+
+def test_a_program_for_the_official_package_runs_when_its_imports_find_this_file(
+    server: Any, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "openai.py").write_text(SOURCE, encoding="utf-8")
+    done = python(
+        "-c", OFFICIAL_PROGRAM, cwd=tmp_path, OPENAI_API_KEY=KEY, OPENAI_BASE_URL=server.url,
+        MY_ENDPOINT=server.url[: -len("/v1")], AZURE_OPENAI_API_KEY=KEY,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "404 <HTTPResponse [404 Not Found]>" in done.stdout and "req_" in done.stdout
+
+
 def test_every_shell_block_of_the_readme_is_run() -> None:
     commands = [code.strip() for language, code in BLOCKS if language == "sh"]
     assert commands == [
