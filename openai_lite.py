@@ -5307,6 +5307,7 @@ if TYPE_CHECKING:
 
 
 ContainerMemoryLimit = Literal["1g", "4g", "16g", "64g"]
+ItemStatus = Literal["in_progress", "completed", "incomplete"]
 HostedToolType = Literal[
     "file_search", "web_search_preview", "computer", "computer_use_preview", "computer_use",
     "web_search_preview_2025_03_11", "image_generation", "code_interpreter",
@@ -5642,7 +5643,7 @@ ResponseInputFileContent = ResponseInputFile
 class ResponseInputMessage(BaseModel):
     content: List[Union[ResponseInputText, ResponseInputImage, ResponseInputFile]]
     role: Literal["user", "system", "developer"]
-    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+    status: Optional[ItemStatus] = None
     type: Optional[Literal["message"]] = None
 
 
@@ -5652,7 +5653,7 @@ class ResponseOutputMessage(BaseModel):
     id: str
     content: List[Union[ResponseOutputText, ResponseOutputRefusal]]
     role: Literal["assistant"]
-    status: Literal["in_progress", "completed", "incomplete"]
+    status: ItemStatus
     type: Literal["message"]
     phase: Optional[Literal["commentary", "final_answer"]] = None
 
@@ -5736,7 +5737,7 @@ class ResponseComputerToolCall(BaseModel):
     id: str
     call_id: str
     pending_safety_checks: List[ResponseComputerToolCallPendingSafetyCheck]
-    status: Literal["in_progress", "completed", "incomplete"]
+    status: ItemStatus
     type: Literal["computer_call"]
     action: Optional[ComputerAction] = None
     actions: Optional[List[ComputerAction]] = None
@@ -5816,7 +5817,7 @@ class ResponseInputComputerCallOutput(BaseModel):
     acknowledged_safety_checks: Optional[
         List[ResponseInputComputerCallOutputAcknowledgedSafetyCheck]
     ] = None
-    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+    status: Optional[ItemStatus] = None
 
 
 class ResponseComputerToolCallOutputScreenshot(BaseModel):
@@ -5873,9 +5874,9 @@ class ResponseFunctionToolCall(BaseModel):
     type: Literal["function_call"]
     id: Optional[str] = None
     async_: Optional[bool]
-    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    caller: Optional[ResponseCaller] = None
     namespace: Optional[str] = None
-    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+    status: Optional[ItemStatus] = None
 
 
 class ResponseCallerDirect(BaseModel):
@@ -5892,10 +5893,10 @@ class ResponseInputFunctionCallOutput(BaseModel):
     type: Literal["function_call_output"]
     id: Optional[str] = None
     call_id: Optional[str] = None
-    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    caller: Optional[ResponseCaller] = None
     name: Optional[str] = None
     namespace: Optional[str] = None
-    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+    status: Optional[ItemStatus] = None
 
 
 class ResponseInputImageContent(BaseModel):
@@ -5912,7 +5913,7 @@ class ResponseInputToolSearchCall(BaseModel):
     id: Optional[str] = None
     call_id: Optional[str] = None
     execution: Optional[Literal["server", "client"]] = None
-    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+    status: Optional[ItemStatus] = None
 
 
 class ResponseToolSearchOutputItemParam(BaseModel):
@@ -5921,7 +5922,7 @@ class ResponseToolSearchOutputItemParam(BaseModel):
     id: Optional[str] = None
     call_id: Optional[str] = None
     execution: Optional[Literal["server", "client"]] = None
-    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+    status: Optional[ItemStatus] = None
 
 
 class FunctionTool(BaseModel):
@@ -6242,7 +6243,7 @@ class ResponseReasoningItem(BaseModel):
     type: Literal["reasoning"]
     content: Optional[List[ResponseReasoningText]] = None
     encrypted_content: Optional[str] = None
-    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+    status: Optional[ItemStatus] = None
 
 
 class ResponseReasoningSummary(BaseModel):
@@ -6327,7 +6328,7 @@ class ResponseLocalShellCall(BaseModel):
     id: str
     action: ResponseLocalShellCallAction
     call_id: str
-    status: Literal["in_progress", "completed", "incomplete"]
+    status: ItemStatus
     type: Literal["local_shell_call"]
 
 
@@ -6344,7 +6345,7 @@ class ResponseLocalShellCallOutput(BaseModel):
     id: str
     output: str
     type: Literal["local_shell_call_output"]
-    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+    status: Optional[ItemStatus] = None
 
 
 class ResponseInputShellCall(BaseModel):
@@ -6352,9 +6353,9 @@ class ResponseInputShellCall(BaseModel):
     call_id: str
     type: Literal["shell_call"]
     id: Optional[str] = None
-    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    caller: Optional[ResponseCaller] = None
     environment: Optional[Union[LocalEnvironment, ContainerReference]] = None
-    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+    status: Optional[ItemStatus] = None
 
 
 class ResponseInputShellCallAction(BaseModel):
@@ -6368,9 +6369,9 @@ class ResponseInputShellCallOutput(BaseModel):
     output: List[ResponseFunctionShellCallOutputContent]
     type: Literal["shell_call_output"]
     id: Optional[str] = None
-    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    caller: Optional[ResponseCaller] = None
     max_output_length: Optional[int] = None
-    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+    status: Optional[ItemStatus] = None
 
 
 class ResponseFunctionShellCallOutputContent(BaseModel):
@@ -6396,7 +6397,7 @@ class ResponseInputApplyPatchCall(BaseModel):
     status: Literal["in_progress", "completed"]
     type: Literal["apply_patch_call"]
     id: Optional[str] = None
-    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    caller: Optional[ResponseCaller] = None
 
 
 class ResponseOperationCreateFile(BaseModel):
@@ -6421,7 +6422,7 @@ class ResponseInputApplyPatchCallOutput(BaseModel):
     status: Literal["completed", "failed"]
     type: Literal["apply_patch_call_output"]
     id: Optional[str] = None
-    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    caller: Optional[ResponseCaller] = None
     output: Optional[str] = None
 
 
@@ -6490,7 +6491,7 @@ class ResponseCustomToolCallOutput(BaseModel):
     output: Union[str, List[Union[ResponseInputText, ResponseInputImage, ResponseInputFile]]]
     type: Literal["custom_tool_call_output"]
     id: Optional[str] = None
-    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    caller: Optional[ResponseCaller] = None
 
 
 class ResponseCustomToolCall(BaseModel):
@@ -6500,7 +6501,7 @@ class ResponseCustomToolCall(BaseModel):
     type: Literal["custom_tool_call"]
     id: Optional[str] = None
     async_: Optional[bool]
-    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    caller: Optional[ResponseCaller] = None
     namespace: Optional[str] = None
 
 
@@ -6533,10 +6534,10 @@ class ResponseProgramOutput(BaseModel):
 class ResponseFunctionToolCallOutputItem(BaseModel):
     id: str
     output: Union[str, List[Union[ResponseInputText, ResponseInputImage, ResponseInputFile]]]
-    status: Literal["in_progress", "completed", "incomplete"]
+    status: ItemStatus
     type: Literal["function_call_output"]
     call_id: Optional[str] = None
-    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    caller: Optional[ResponseCaller] = None
     created_by: Optional[str] = None
     name: Optional[str] = None
     namespace: Optional[str] = None
@@ -6564,7 +6565,7 @@ class ResponseToolSearchCall(BaseModel):
     id: str
     arguments: object
     execution: Literal["server", "client"]
-    status: Literal["in_progress", "completed", "incomplete"]
+    status: ItemStatus
     type: Literal["tool_search_call"]
     call_id: Optional[str] = None
     created_by: Optional[str] = None
@@ -6573,7 +6574,7 @@ class ResponseToolSearchCall(BaseModel):
 class ResponseToolSearchOutputItem(BaseModel):
     id: str
     execution: Literal["server", "client"]
-    status: Literal["in_progress", "completed", "incomplete"]
+    status: ItemStatus
     tools: List[Tool]
     type: Literal["tool_search_output"]
     call_id: Optional[str] = None
@@ -6600,10 +6601,10 @@ class ResponseFunctionShellToolCall(BaseModel):
     id: str
     action: ResponseFunctionShellToolCallAction
     call_id: str
-    status: Literal["in_progress", "completed", "incomplete"]
+    status: ItemStatus
     type: Literal["shell_call"]
     environment: Optional[Union[ResponseLocalEnvironment, ContainerReference]] = None
-    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    caller: Optional[ResponseCaller] = None
     created_by: Optional[str] = None
 
 
@@ -6621,10 +6622,10 @@ class ResponseFunctionShellToolCallOutput(BaseModel):
     id: str
     call_id: str
     output: List[ResponseShellOutput]
-    status: Literal["in_progress", "completed", "incomplete"]
+    status: ItemStatus
     type: Literal["shell_call_output"]
     max_output_length: Optional[int] = None
-    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    caller: Optional[ResponseCaller] = None
     created_by: Optional[str] = None
 
 
@@ -6643,7 +6644,7 @@ class ResponseApplyPatchToolCall(BaseModel):
     ]
     status: Literal["in_progress", "completed"]
     type: Literal["apply_patch_call"]
-    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    caller: Optional[ResponseCaller] = None
     created_by: Optional[str] = None
 
 
@@ -6652,7 +6653,7 @@ class ResponseApplyPatchToolCallOutput(BaseModel):
     call_id: str
     status: Literal["completed", "failed"]
     type: Literal["apply_patch_call_output"]
-    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    caller: Optional[ResponseCaller] = None
     created_by: Optional[str] = None
     output: Optional[str] = None
 
@@ -6670,8 +6671,8 @@ class ResponseCustomToolCallOutputItem(BaseModel):
     output: Union[str, List[Union[ResponseInputText, ResponseInputImage, ResponseInputFile]]]
     type: Literal["custom_tool_call_output"]
     id: str
-    status: Literal["in_progress", "completed", "incomplete"]
-    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    status: ItemStatus
+    caller: Optional[ResponseCaller] = None
     created_by: Optional[str] = None
 
 
@@ -6865,7 +6866,7 @@ class ResponseInputMessageItem(BaseModel):
     content: List[Union[ResponseInputText, ResponseInputImage, ResponseInputFile]]
     role: Literal["user", "system", "developer"]
     type: Literal["message"]
-    status: Optional[Literal["in_progress", "completed", "incomplete"]] = None
+    status: Optional[ItemStatus] = None
 
 
 class ResponseFunctionToolCallItem(BaseModel):
@@ -6874,9 +6875,9 @@ class ResponseFunctionToolCallItem(BaseModel):
     name: str
     type: Literal["function_call"]
     id: str
-    status: Literal["in_progress", "completed", "incomplete"]
+    status: ItemStatus
     async_: Optional[bool]
-    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    caller: Optional[ResponseCaller] = None
     namespace: Optional[str] = None
     created_by: Optional[str] = None
 
@@ -6894,9 +6895,9 @@ class ResponseCustomToolCallItem(BaseModel):
     name: str
     type: Literal["custom_tool_call"]
     id: str
-    status: Literal["in_progress", "completed", "incomplete"]
+    status: ItemStatus
     async_: Optional[bool]
-    caller: Optional[Union[ResponseCallerDirect, ResponseCallerProgram]] = None
+    caller: Optional[ResponseCaller] = None
     namespace: Optional[str] = None
     created_by: Optional[str] = None
 
@@ -7247,6 +7248,7 @@ class ResponseCustomToolCallInputDoneEvent(ResponseItemEvent):
     type: Literal["response.custom_tool_call_input.done"]
 
 
+ResponseCaller = Union[ResponseCallerDirect, ResponseCallerProgram]
 ResponseInputItem = Union[
     EasyInputMessage, ResponseInputMessage, ResponseOutputMessage, ResponseFileSearchToolCall,
     ResponseComputerToolCall, ResponseInputComputerCallOutput, ResponseFunctionWebSearch,
@@ -7393,7 +7395,7 @@ if TYPE_CHECKING:
             ]
         ]
         role: Required[Literal["user", "system", "developer"]]
-        status: Literal["in_progress", "completed", "incomplete"]
+        status: ItemStatus
         type: Literal["message"]
 
     class ResponseOutputMessageParam(TypedDict, total=False):
@@ -7402,7 +7404,7 @@ if TYPE_CHECKING:
             Iterable[Union[ResponseOutputTextParam, ResponseOutputRefusalParam, JSONObjectParam]]
         ]
         role: Required[Literal["assistant"]]
-        status: Required[Literal["in_progress", "completed", "incomplete"]]
+        status: Required[ItemStatus]
         type: Required[Literal["message"]]
         phase: Optional[Literal["commentary", "final_answer"]]
 
@@ -7471,7 +7473,7 @@ if TYPE_CHECKING:
         pending_safety_checks: Required[
             Iterable[Union[ResponseComputerToolCallPendingSafetyCheckParam, JSONObjectParam]]
         ]
-        status: Required[Literal["in_progress", "completed", "incomplete"]]
+        status: Required[ItemStatus]
         type: Required[Literal["computer_call"]]
         action: Union[ComputerActionParam, JSONObjectParam]
         actions: Iterable[Union[ComputerActionParam, JSONObjectParam]]
@@ -7539,7 +7541,7 @@ if TYPE_CHECKING:
         acknowledged_safety_checks: Optional[
             Iterable[Union[ResponseComputerCallOutputAcknowledgedSafetyCheckParam, JSONObjectParam]]
         ]
-        status: Optional[Literal["in_progress", "completed", "incomplete"]]
+        status: Optional[ItemStatus]
 
     class ResponseComputerToolCallOutputScreenshotParam(TypedDict, total=False):
         type: Required[Literal["computer_screenshot"]]
@@ -7591,11 +7593,9 @@ if TYPE_CHECKING:
         name: Required[str]
         type: Required[Literal["function_call"]]
         id: str
-        caller: Optional[
-            Union[ResponseCallerDirectParam, ResponseCallerProgramParam, JSONObjectParam]
-        ]
+        caller: Optional[ResponseCallerParam]
         namespace: str
-        status: Literal["in_progress", "completed", "incomplete"]
+        status: ItemStatus
 
     class ResponseCallerDirectParam(TypedDict, total=False):
         type: Required[Literal["direct"]]
@@ -7603,6 +7603,10 @@ if TYPE_CHECKING:
     class ResponseCallerProgramParam(TypedDict, total=False):
         caller_id: Required[str]
         type: Required[Literal["program"]]
+
+    ResponseCallerParam = Union[
+        ResponseCallerDirectParam, ResponseCallerProgramParam, JSONObjectParam
+    ]
 
     class ResponseFunctionCallOutputParam(TypedDict, total=False):
         output: Required[
@@ -7619,12 +7623,10 @@ if TYPE_CHECKING:
         type: Required[Literal["function_call_output"]]
         id: Optional[str]
         call_id: Optional[str]
-        caller: Optional[
-            Union[ResponseCallerDirectParam, ResponseCallerProgramParam, JSONObjectParam]
-        ]
+        caller: Optional[ResponseCallerParam]
         name: Optional[str]
         namespace: Optional[str]
-        status: Optional[Literal["in_progress", "completed", "incomplete"]]
+        status: Optional[ItemStatus]
 
     class ResponseInputTextContentParam(TypedDict, total=False):
         text: Required[str]
@@ -7653,7 +7655,7 @@ if TYPE_CHECKING:
         id: Optional[str]
         call_id: Optional[str]
         execution: Literal["server", "client"]
-        status: Optional[Literal["in_progress", "completed", "incomplete"]]
+        status: Optional[ItemStatus]
 
     class ResponseToolSearchOutputItemParamParam(TypedDict, total=False):
         tools: Required[Iterable[Union[ToolParam, JSONObjectParam]]]
@@ -7661,7 +7663,7 @@ if TYPE_CHECKING:
         id: Optional[str]
         call_id: Optional[str]
         execution: Literal["server", "client"]
-        status: Optional[Literal["in_progress", "completed", "incomplete"]]
+        status: Optional[ItemStatus]
 
     FunctionToolKeywordParam = TypedDict("FunctionToolKeywordParam", {"async": bool}, total=False)
     class FunctionToolParam(FunctionToolKeywordParam, total=False):
@@ -7946,7 +7948,7 @@ if TYPE_CHECKING:
         type: Required[Literal["reasoning"]]
         content: Iterable[Union[ResponseReasoningItemContentParam, JSONObjectParam]]
         encrypted_content: Optional[str]
-        status: Literal["in_progress", "completed", "incomplete"]
+        status: ItemStatus
 
     class ResponseReasoningItemSummaryParam(TypedDict, total=False):
         text: Required[str]
@@ -8026,7 +8028,7 @@ if TYPE_CHECKING:
         id: Required[str]
         action: Required[Union[ResponseLocalShellCallActionParam, JSONObjectParam]]
         call_id: Required[str]
-        status: Required[Literal["in_progress", "completed", "incomplete"]]
+        status: Required[ItemStatus]
         type: Required[Literal["local_shell_call"]]
 
     class ResponseLocalShellCallActionParam(TypedDict, total=False):
@@ -8041,20 +8043,18 @@ if TYPE_CHECKING:
         id: Required[str]
         output: Required[str]
         type: Required[Literal["local_shell_call_output"]]
-        status: Optional[Literal["in_progress", "completed", "incomplete"]]
+        status: Optional[ItemStatus]
 
     class ResponseShellCallParam(TypedDict, total=False):
         action: Required[Union[ResponseShellCallActionParam, JSONObjectParam]]
         call_id: Required[str]
         type: Required[Literal["shell_call"]]
         id: Optional[str]
-        caller: Optional[
-            Union[ResponseCallerDirectParam, ResponseCallerProgramParam, JSONObjectParam]
-        ]
+        caller: Optional[ResponseCallerParam]
         environment: Optional[
             Union[LocalEnvironmentParam, ContainerReferenceParam, JSONObjectParam]
         ]
-        status: Optional[Literal["in_progress", "completed", "incomplete"]]
+        status: Optional[ItemStatus]
 
     class ResponseShellCallActionParam(TypedDict, total=False):
         commands: Required[List[str]]
@@ -8068,11 +8068,9 @@ if TYPE_CHECKING:
         ]
         type: Required[Literal["shell_call_output"]]
         id: Optional[str]
-        caller: Optional[
-            Union[ResponseCallerDirectParam, ResponseCallerProgramParam, JSONObjectParam]
-        ]
+        caller: Optional[ResponseCallerParam]
         max_output_length: Optional[int]
-        status: Optional[Literal["in_progress", "completed", "incomplete"]]
+        status: Optional[ItemStatus]
 
     class ResponseFunctionShellCallOutputContentParam(TypedDict, total=False):
         outcome: Required[
@@ -8100,9 +8098,7 @@ if TYPE_CHECKING:
         status: Required[Literal["in_progress", "completed"]]
         type: Required[Literal["apply_patch_call"]]
         id: Optional[str]
-        caller: Optional[
-            Union[ResponseCallerDirectParam, ResponseCallerProgramParam, JSONObjectParam]
-        ]
+        caller: Optional[ResponseCallerParam]
 
     class ResponseApplyPatchCallOperationCreateFileParam(TypedDict, total=False):
         diff: Required[str]
@@ -8123,9 +8119,7 @@ if TYPE_CHECKING:
         status: Required[Literal["completed", "failed"]]
         type: Required[Literal["apply_patch_call_output"]]
         id: Optional[str]
-        caller: Optional[
-            Union[ResponseCallerDirectParam, ResponseCallerProgramParam, JSONObjectParam]
-        ]
+        caller: Optional[ResponseCallerParam]
         output: Optional[str]
 
     class ResponseMcpListToolsParam(TypedDict, total=False):
@@ -8200,9 +8194,7 @@ if TYPE_CHECKING:
         ]
         type: Required[Literal["custom_tool_call_output"]]
         id: str
-        caller: Optional[
-            Union[ResponseCallerDirectParam, ResponseCallerProgramParam, JSONObjectParam]
-        ]
+        caller: Optional[ResponseCallerParam]
 
     ResponseCustomToolCallKeywordParam = TypedDict(
         "ResponseCustomToolCallKeywordParam", {"async": bool}, total=False
@@ -8213,9 +8205,7 @@ if TYPE_CHECKING:
         name: Required[str]
         type: Required[Literal["custom_tool_call"]]
         id: str
-        caller: Optional[
-            Union[ResponseCallerDirectParam, ResponseCallerProgramParam, JSONObjectParam]
-        ]
+        caller: Optional[ResponseCallerParam]
         namespace: str
 
     class ResponseCompactionTriggerParam(TypedDict, total=False):
