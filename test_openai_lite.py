@@ -22,9 +22,11 @@ import datetime
 import email
 import enum
 import errno
+import functools
 import gc
 import gzip
 import http.client
+import importlib
 import inspect
 import io
 import json
@@ -4260,6 +4262,167 @@ def test_every_endpoint_has_a_sentence_of_documentation() -> None:
     for name, endpoint in declared_endpoints():
         doc = endpoint.stub.__doc__ or ""
         assert re.match(r"[A-Z].*[.;:]", doc, re.S), name
+
+
+# What the official package offers, sends and returns; only where it is installed.
+
+OFFICIAL_VERSION = "3.54.0"
+ENDPOINTS = sorted(declared_endpoints(), key=lambda pair: pair[0])
+EACH_ENDPOINT = pytest.mark.parametrize(
+    "dotted, endpoint", ENDPOINTS, ids=[dotted for dotted, _ in ENDPOINTS]
+)
+IGNORE_WARNINGS = pytest.mark.filterwarnings("ignore")  # those of the official package
+
+# Parameters that are for the client and are not sent: those of beta.agents.sessions.create.
+NOT_SENT = ("output_type", "tool_handlers")
+
+
+def official() -> Any:
+    """The official package; skips the test where there is none, or another version."""
+    package: Any = pytest.importorskip("openai", reason="the official package is not installed")
+    if package.__version__ != OFFICIAL_VERSION or sys.version_info < (3, 10):
+        pytest.skip(f"this needs version {OFFICIAL_VERSION} of the official package, Python 3.10")
+    return package
+
+
+def typing_tools() -> Any:
+    """typing_extensions, which the official package brings along."""
+    return importlib.import_module("typing_extensions")
+
+
+def official_client(**options: Any) -> Any:
+    return official().OpenAI(api_key=KEY, admin_api_key=KEY + "-admin", max_retries=0, **options)
+
+
+def method_of(client: Any, dotted: str) -> Any:
+    return functools.reduce(getattr, dotted.split("."), client)
+
+
+def variants_of(method: Any) -> List[Any]:
+    """The overloads of an official method, or the one function that it is."""
+    function = inspect.unwrap(getattr(method, "__func__", method))
+    return typing_tools().get_overloads(function) or [function]
+
+
+def parameters_of(function: Any) -> Dict[str, inspect.Parameter]:
+    """Those of an official method, but for the options that every method takes."""
+    parameters, others = inspect.signature(function).parameters, ("self", *openai.OPTION_NAMES)
+    return {k: v for k, v in parameters.items() if k not in others + NOT_SENT}
+
+
+@functools.lru_cache(maxsize=None)
+def hints_of(thing: Any) -> Dict[str, Any]:
+    """{name: type} of a function, a TypedDict or a model, all names resolved."""
+    hints: Dict[str, Any] = typing_tools().get_type_hints(thing)
+    return hints
+
+
+def union_members(kind: Any) -> List[Any]:
+    """What an official union is made of, but for "not given"; a list of one for other types."""
+    while hasattr(kind, "__metadata__") or hasattr(kind, "__value__"):  # Annotated, named aliases
+        kind = kind.__origin__ if hasattr(kind, "__metadata__") else kind.__value__
+    if "Union" not in str(typing_tools().get_origin(kind)):
+        return [kind]
+    args = [m for arg in typing_tools().get_args(kind) for m in union_members(arg)]
+    return [m for m in args if getattr(m, "__name__", "") not in ("Omit", "NotGiven")]
+
+
+def made_up(kind: Any, last: bool, above: Tuple[Any, ...] = ()) -> Any:
+    """A value of an official parameter's type: the first that comes to mind, or the last.
+
+    A list has one item of each type that it may hold, an object all its keys.
+    """
+    tools, choices = typing_tools(), [m for m in union_members(kind) if m is not type(None)]
+    if bytearray in choices:
+        return b"data"
+    if bytes in choices:  # FileTypes, or also several
+        whole = ("name.txt", b"data", "text/csv", {"X-Part": "1"})
+        several = last and re.search("Sequence|List", str(choices))
+        return [whole, b"more"] if several else whole if last else whole[:2]
+    kind = choices[-1 if last else 0] if choices else None
+    origin, args = tools.get_origin(kind), tools.get_args(kind)
+    if str(origin).endswith("Literal"):
+        return args[-1 if last else 0]
+    if tools.is_typeddict(kind):
+        if kind in above:  # an object that may hold itself
+            return {}
+        return {k: made_up(v, last, (*above, kind)) for k, v in hints_of(kind).items()}
+    if origin and len(args) == 1:
+        return [made_up(item, last, above) for item in union_members(args[0])]
+    if origin and len(args) == 2:
+        return {'k"\u00e9': made_up(args[1], last, above)}
+    plain = {
+        str: 'a b/"c":%?', int: 3, float: 0.5, bool: not last, object: {"any": ["thing", None]},
+        datetime.datetime: datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc),
+    }
+    assert kind in plain, f"do not know how to make up {kind!r}"
+    return plain[kind]
+
+
+def calls_of(method: Any) -> Iterator[Tuple[List[Any], Dict[str, Any]]]:
+    """Arguments for each variant of an official method, by position and by name.
+
+    First the required ones, then all in two ways, then None for each that may be None.
+    """
+    for function in variants_of(method):
+        given, hints = parameters_of(function), hints_of(function)
+        first = {name: made_up(hints[name], False) for name in given}
+        needed = {name: first[name] for name, p in given.items() if p.default is p.empty}
+        nulls = {name: None for name in given if type(None) in union_members(hints[name])}
+        last = {name: made_up(hints[name], True) for name in given}
+        for named in needed, first, last, {**needed, **nulls}:
+            yield [named.pop(name) for name in positional(method)], named
+
+
+def positional(method: Any) -> List[str]:
+    return [k for k, p in parameters_of(method).items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+
+
+def what_is_sent(server: RawServer, method: Any, args: List[Any], named: Dict[str, Any]) -> Any:
+    """Request line, headers that matter, and body or parts of the form."""
+    streaming = named.get("stream") is True
+    with server.lock:
+        server.answers.append(
+            stream_answer(sse(b"[DONE]")) if streaming else answer({"data": [{"embedding": []}]})
+        )
+    result = method(*args, **named)
+    if streaming:
+        result.close()
+    head, body = request = server.requests.pop()
+    # The last one depends on which compression this Python knows.
+    ignored = r"host|user-agent|x-stainless-(package-version|os|arch|runtime.*)|accept-encoding"
+    headers = {k: v for k, v in headers_of(head).items() if not re.fullmatch(ignored, k)}
+    line = head.partition("\r\n")[0]
+    if not headers.get("content-type", "").startswith("multipart/"):
+        return line, headers, body
+    del headers["content-length"]  # it depends on the boundary
+    headers["content-type"] = headers["content-type"].partition("boundary=")[0]
+    return line, headers, parse_form(request)
+
+
+@EACH_ENDPOINT
+@IGNORE_WARNINGS
+def test_every_method_sends_what_the_official_package_sends(dotted: str, endpoint: Any) -> None:
+    with RawServer() as server, official_client(base_url=server.url) as theirs, client_of(
+        server, admin_api_key=KEY + "-admin"
+    ) as ours:
+        method = method_of(theirs, dotted)
+        for args, named in calls_of(method):
+            wanted = what_is_sent(server, method, args, named)
+            sent = what_is_sent(server, method_of(ours, dotted), args, named)
+            assert sent == wanted, (args, named)
+
+
+@EACH_ENDPOINT
+@IGNORE_WARNINGS
+def test_every_method_has_the_parameters_of_the_official_one(dotted: str, endpoint: Any) -> None:
+    method = method_of(official_client(), dotted)
+    endpoint.make_method()
+    assert set(endpoint.names) - set(NOT_SENT) == set(parameters_of(method))
+    assert list(endpoint.positional) == positional(method)
+    required = [{k for k, p in parameters_of(variant).items() if p.default is p.empty}
+                for variant in variants_of(method)]
+    assert set(endpoint.required) == set.intersection(*required)
 
 
 @pytest.mark.parametrize("dotted", ["responses.create", "chat.completions.create",
