@@ -499,7 +499,7 @@ def encode_segment(name: str, value: Any) -> str:
     # Servers and proxies resolve dot segments, encoded or not, before they route.
     if urllib.parse.unquote(text) in (".", ".."):
         raise ValueError(f"`{name}` must not be a dot segment, but received {value!r}")
-    return urllib.parse.quote(text, safe=":")
+    return urllib.parse.quote(text, safe="!$&'()*+,;=:@")  # "pchar" of RFC 3986, as official
 
 
 # ---- 2.4 Multipart forms ---- https://www.rfc-editor.org/rfc/rfc7578
@@ -5198,7 +5198,7 @@ class ComparisonFilter(BaseModel):
 class CompoundFilter(BaseModel):
     """Combine filters with "and" or "or"."""
 
-    filters: List[object]
+    filters: List[Union[ComparisonFilter, CompoundFilter]]
     type: Literal["and", "or"]
 
 
