@@ -12,7 +12,9 @@ objects, streams, pages, errors.  What it says is made by a small grammar from t
 with dice seeded by them: the same request gets the same answer, plain or streamed.  Functions are
 called when they are forced, required, or named in the last message, with arguments that fit their
 JSON schema (its `pattern` and `not` excepted); structured outputs are made in the same way.
-Vectors of texts that share words are close, moderation is a list of words, batches run.
+Vectors of texts that share words are close, moderation is a list of words; batches and
+videos take their time in the background.  Pictures are striped PNGs, speech is a buzz that a
+transcription still understands, a video has no picture.
 Everything is in memory, uploads in a temporary directory, and gone when the server stops.
 
 Any key will do, except "wrong-key" and what starts with "sk-wrong"; any model, except names that
@@ -39,8 +41,11 @@ TO ADD AN ENDPOINT write a function, and a Store in LocalServer if it makes a ne
     @route("POST", "/things/{thing_id}", "name! string, size integer 1..9")
     def update_thing(request: Request, thing_id: str) -> Result: ...
 
-A Result is a dict (sent as JSON), bytes or a Download (a file), an iterator over what sse() made
-(a stream), or a str (plain text).  Parameters it does not name are refused.
+A Result is a dict (sent as JSON), a Media (bytes) or a Download (a file), an iterator over what
+sse() made (a stream), or a str (plain text).  Parameters it does not name are refused.  For a new
+kind of object with the usual routes (create, retrieve, list, update, delete), a Kind is enough:
+
+    THINGS = Kind("/things", "thing", "thing_", {"name": None}, create="name! string")
 
 CONTENTS (grep '^## ' for the line numbers)
 
@@ -50,8 +55,10 @@ CONTENTS (grep '^## ' for the line numbers)
     4. Responses
     5. Embeddings, moderations, models
     6. Files and batches
-    7. HTTP: reading requests, sending answers, faults
-    8. The server, and the command line
+    7. Kinds: objects with the usual routes
+    8. Images, sound and video
+    9. HTTP: reading requests, sending answers, faults
+    10. The server, and the command line
 """
 
 from __future__ import annotations
@@ -79,6 +86,7 @@ import struct
 import tempfile
 import threading
 import time
+import zlib
 from typing import (
     Any, BinaryIO, Callable, Dict, Generic, Iterable, Iterator, List, Mapping, NamedTuple,
     Optional, Set, Tuple, TypeVar, Union, cast,
@@ -432,7 +440,14 @@ class Download(NamedTuple):
     content_type: str = "application/octet-stream"
 
 
-Result = Union[JSON, bytes, str, Download, Iterator[bytes]]
+class Media(NamedTuple):
+    """Bytes to send: a picture, a sound."""
+
+    data: bytes
+    content_type: str
+
+
+Result = Union[JSON, Media, str, Download, Iterator[bytes]]
 
 
 class Request(NamedTuple):
@@ -450,6 +465,16 @@ class Parameter(NamedTuple):
     low: Optional[float]
     high: Optional[float]
 
+    def from_form(self, value: Any) -> Any:
+        """What the text of a form means, for a parameter that is no text."""
+        if not isinstance(value, str) or "string" in self.kinds:
+            return value
+        try:
+            meant = json.loads(value, parse_constant=refuse_constant)
+        except (ValueError, RecursionError):
+            return value
+        return meant if isinstance(meant, (bool, int, float)) else value
+
     def check(self, value: Any) -> None:
         """Refuse a value of another type or out of range, in the API's words."""
         types = tuple(t for kind in self.kinds for t in KINDS[kind])
@@ -458,6 +483,10 @@ class Parameter(NamedTuple):
             message = f"expected {' or '.join(self.kinds)}, but got {got} instead"
             raise APIError(400, f"Invalid type for '{self.name}': {message}.", self.name,
                            "invalid_type")
+        inner = {"strings": str, "objects": dict}.get(self.kinds[-1])
+        if inner and isinstance(value, list) and not all(isinstance(x, inner) for x in value):
+            raise APIError(400, f"Invalid type for '{self.name}': expected an array of "
+                           f"{self.kinds[-1]}.", self.name, "invalid_type")
         if value in ([], {}) and self.required:
             raise APIError(400, f"Invalid '{self.name}': it must not be empty.", self.name,
                            "empty_array")
@@ -476,6 +505,7 @@ class Parameter(NamedTuple):
 KINDS: Dict[str, Tuple[type, ...]] = {
     "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,),
     "array": (list,), "object": (dict,), "file": (Upload,),
+    "strings": (list,), "objects": (list,),  # arrays of these
 }
 
 
@@ -495,7 +525,7 @@ class Route(NamedTuple):
     method: str
     pattern: str
     accepts: Optional[Dict[str, Parameter]]  # None: the body does not matter
-    form: bool
+    form: bool  # whether it takes multipart forms; and JSON, if no file must be sent
     function: Callable[..., Result]
 
     def run(self, request: Request, arguments: List[str]) -> Result:
@@ -507,6 +537,8 @@ class Route(NamedTuple):
                     message = f"Unrecognized request argument supplied: {name}"
                     raise APIError(400, message, name, "unknown_parameter")
             for name, parameter in self.accepts.items():
+                if self.form and name in body:
+                    body[name] = parameter.from_form(body[name])
                 if body.get(name) is not None:
                     parameter.check(body[name])
                 elif parameter.required:
@@ -554,11 +586,30 @@ def find_route(method: str, path: str, shown: str) -> Tuple[Route, List[str]]:
     raise APIError(404, f"Invalid URL ({method} {shown})")
 
 
-class Record:
-    """A stored object: what the API shows of it, and in subclasses what it does not."""
+ENDED = ("cancelled", "canceled", "completed", "expired", "failed", "incomplete", "succeeded")
 
-    def __init__(self, json: JSON) -> None:
-        self.json = json
+
+class Record:
+    """A stored object: what the API shows of it, and what it does not."""
+
+    def __init__(self, json: JSON, **hidden: Any) -> None:
+        self.json, self.hidden = json, hidden
+        self.lock = threading.Lock()  # held while the json is replaced
+
+    def change(self, unless: Tuple[str, ...] = (), **fields: Any) -> bool:
+        """Replace fields of what the API shows, if its status is none of those."""
+        with self.lock:
+            if self.json.get("status") in unless:
+                return False
+            self.json = dict(self.json, **fields)
+            return True
+
+    def stop(self, status: str = "cancelled", **fields: Any) -> JSON:
+        """Cancel what is going on."""
+        if not self.change(ENDED, status=status, **fields):
+            message = f"Cannot cancel what is {self.json['status']}: {self.json['id']}."
+            raise APIError(400, message)
+        return self.json
 
 
 R = TypeVar("R", bound=Record)
@@ -594,7 +645,7 @@ def page(
     query: JSON, items: List[JSON], order: str = "desc", limit: int = 20, most: int = 100
 ) -> JSON:
     """The page of a list that the query asks for; `items` come oldest first."""
-    order = query.get("order", order)
+    order = str(query.get("order", order)).replace("ending", "")
     if order not in ("asc", "desc"):
         raise APIError(400, f"Invalid value: '{order}'. Supported values are: 'asc' and 'desc'.",
                        "order", "invalid_value")
@@ -606,6 +657,9 @@ def page(
         if not positions:
             raise APIError(404, f"No object found with id '{query['after']}'.", "after")
         items = items[positions[0] + 1 :]
+    if "before" in query:
+        items = list(itertools.takewhile(lambda item: item["id"] != query["before"], items))
+        items = items[-limit:]
     data = items[:limit]
     return {
         "object": "list", "data": data, "first_id": data[0]["id"] if data else None,
@@ -1292,10 +1346,18 @@ class StoredFile(Record):
         self.path = path
 
 
-def add_file(server: LocalServer, filename: str, path: str, purpose: str) -> StoredFile:
+def add_file(
+    server: LocalServer, filename: str, path: str, purpose: str,
+    expires_after: Optional[JSON] = None,
+) -> StoredFile:
+    expires_at = None
+    if expires_after:
+        seconds = whole_number(expires_after, "seconds", 0)
+        Parameter("expires_after.seconds", True, ("integer",), 3600, 2592000).check(seconds)
+        expires_at = now() + seconds
     return server.files.add(StoredFile({
         "id": new_id("file-"), "object": "file", "bytes": os.path.getsize(path),
-        "created_at": now(), "expires_at": None, "filename": filename, "purpose": purpose,
+        "created_at": now(), "expires_at": expires_at, "filename": filename, "purpose": purpose,
         "status": "processed", "status_details": None,
     }, path))
 
@@ -1305,12 +1367,8 @@ def create_file(request: Request) -> Result:
     upload, purpose = request.body["file"], request.body["purpose"]
     if purpose not in PURPOSES:
         raise APIError(400, f"'{purpose}' is not one of {list(PURPOSES)} - 'purpose'", "purpose")
-    stored = add_file(request.server, upload.filename, upload.path, purpose)
-    if request.body.get("expires_after"):
-        seconds = whole_number(request.body["expires_after"], "seconds", 0)
-        Parameter("expires_after.seconds", True, ("integer",), 3600, 2592000).check(seconds)
-        stored.json["expires_at"] = stored.json["created_at"] + seconds
-    return stored.json
+    return add_file(request.server, upload.filename, upload.path, purpose,
+                    request.body.get("expires_after")).json
 
 
 @route("GET", "/files")
@@ -1354,7 +1412,6 @@ class StoredBatch(Record):
     def __init__(self, json: JSON, server: LocalServer, path: str) -> None:
         super().__init__(json)
         self.server, self.path = server, path
-        self.lock = threading.Lock()  # between the runner and cancel()
 
     def update(self, **fields: Any) -> None:
         """Change what the API shows, unless there is a cancellation to be heeded."""
@@ -1500,7 +1557,443 @@ def cancel_batch(request: Request, batch_id: str) -> Result:
 
 
 ########################################################################
-## 7. HTTP: reading requests, sending answers, faults
+## 7. Kinds: objects with the usual routes
+########################################################################
+
+
+class Kind:
+    """A kind of object that the API keeps at a path, and the usual routes to it.
+
+    `fields` are what it shows of the parameters it is made with, and their defaults.  There is no
+    route without its parameters in `create` or `update`, or its name in `verbs`.  The objects of a
+    `parent` hold a store each.
+    """
+
+    def __init__(
+        self, path: str, object: str, prefix: str, fields: JSON, *, create: Optional[str] = None,
+        update: Optional[str] = None, verbs: str = "retrieve list delete", deleted: str = "",
+        deleted_id: str = "id", order: str = "desc", parent: Optional[Kind] = None,
+        form: bool = False,
+    ) -> None:
+        self.path: str = parent.path + "/{id}" + path if parent else path
+        self.object, self.prefix, self.fields, self.parent = object, prefix, fields, parent
+        self.deleted, self.deleted_id = deleted or object + ".deleted", deleted_id
+        self.order = order
+        one = self.path + "/{id}"
+        if create is not None:
+            route("POST", self.path, create, form=form)(self.create)
+        if update is not None:
+            route("POST", one, update)(self.update)
+        if "list" in verbs:
+            route("GET", self.path)(self.list)
+        if "retrieve" in verbs:
+            route("GET", one)(self.retrieve)
+        if "delete" in verbs:
+            route("DELETE", one)(self.delete)
+        if "cancel" in verbs:
+            route("POST", one + "/cancel")(self.cancel)
+
+    def store(self, server: LocalServer, parents: Tuple[str, ...] = ()) -> Store[Record]:
+        if self.parent:
+            self.parent.get(server, *parents)
+        missing = f"No {re.sub('[._]', ' ', self.object)} found with id '{{}}'."
+        return server.stores.setdefault((self.path,) + parents, Store[Record](missing))
+
+    def get(self, server: LocalServer, *ids: str) -> Record:
+        return self.store(server, ids[:-1]).get(ids[-1])
+
+    def add(
+        self, server: LocalServer, given: JSON, *parents: str, **more: Any
+    ) -> Record:
+        """Make an object of the parameters of a request, and more."""
+        json = {"id": new_id(self.prefix), "object": self.object, "created_at": now()}
+        for name, default in self.fields.items():
+            json[name] = default if given.get(name) is None else given[name]
+        json.update(more)
+        return self.store(server, parents).add(Record(json))
+
+    def create(self, request: Request, *parents: str) -> Result:
+        return self.add(request.server, request.body, *parents).json
+
+    def retrieve(self, request: Request, *ids: str) -> Result:
+        return self.get(request.server, *ids).json
+
+    def update(self, request: Request, *ids: str) -> Result:
+        record = self.get(request.server, *ids)
+        record.change(**request.body)
+        return record.json
+
+    def list(self, request: Request, *parents: str) -> Result:
+        """A page of those that have the fields that the query names."""
+        found = self.store(request.server, parents).all()
+        for name, wanted in request.query.items():
+            name = "status" if name == "filter" else name
+            if name == "metadata" and isinstance(wanted, dict):
+                found = [x for x in found if wanted.items() <= (x["metadata"] or {}).items()]
+            elif name in self.fields or name in ("status", "run_id"):
+                found = [x for x in found if x.get(name) == wanted]
+        return page(request.query, found, self.order)
+
+    def cancel(self, request: Request, *ids: str) -> Result:
+        record = self.get(request.server, *ids)
+        stamps = {name: now() for name in ("cancelled_at", "finished_at") if name in record.json}
+        return record.stop("canceled" if self.object == "eval.run" else "cancelled", **stamps)
+
+    def delete(self, request: Request, *ids: str) -> Result:
+        answer = self.store(request.server, ids[:-1]).delete(ids[-1], self.deleted)
+        return dict(answer, **{self.deleted_id: ids[-1]})
+
+
+def advance(server: LocalServer, record: Record, steps: Iterable[JSON]) -> JSON:
+    """Change a record step by step in the background, until its status is a last one.
+
+    This returns what it shows before the first step.
+    """
+    first = record.json
+
+    def work() -> None:
+        for step in steps:
+            server.pause(BACKGROUND_STEP)
+            if server.closing.is_set() or not record.change(ENDED, **step):
+                return
+
+    server.in_background(work)
+    return first
+
+
+def choice_of(body: JSON, name: str, choices: Iterable[str]) -> str:
+    """A parameter that has to be one of these; the first by default."""
+    value, choices = body.get(name), list(choices)
+    if value is None:
+        return choices[0]
+    if value not in choices:
+        raise APIError(400, f"Invalid value: '{value}'. Supported values are: {choices}.", name,
+                       "invalid_value")
+    return cast(str, value)
+
+
+def member(value: JSON, name: str, kind: str = "object") -> Any:
+    """The objects or the object in a part of a request; empty if it is missing."""
+    found = value.get(name)
+    if found is None:
+        return [] if kind == "objects" else {}
+    Parameter(name, False, (kind,), None, None).check(found)
+    return found
+
+
+def take(upload: Upload) -> bytes:
+    """The bytes of a file that is not to be kept."""
+    with open(upload.path, "rb") as file:
+        data = file.read()
+    os.unlink(upload.path)
+    return data
+
+
+########################################################################
+## 8. Images, sound and video
+########################################################################
+
+IMAGE = """
+    model string, n integer 1..10, response_format string, size string, user string,
+"""
+PROMPTED_IMAGE = IMAGE + """
+    prompt! string, background string, complexity string, frame_count integer, stream boolean,
+    frame_duration_ms integer, output_compression integer 0..100, output_format string,
+    partial_images integer 0..3, quality string, safety_identifier string, svg object,
+"""
+
+
+def draw(seed: str, size: str) -> Media:
+    """A picture: stripes in two colours, as PNG."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(
+            ">I", zlib.crc32(kind + data))
+
+    width, height = map(int, size.split("x"))
+    rng = dice("picture", seed)
+    row = b"\0" + bytes([rng.randint(1, 254)]) * ((width + 7) // 8)
+    return Media(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 3, 0, 0, 0))
+        + chunk(b"PLTE", bytes(rng.getrandbits(8) for _ in range(6)))
+        + chunk(b"IDAT", zlib.compress(row * height)) + chunk(b"IEND", b""), "image/png")
+
+
+def make_images(request: Request, event: str, model: str, *seeds: object) -> Result:
+    """Answer with pictures.  They are PNG, whatever `output_format` asks for, and say so."""
+    body = request.body
+    model = body.get("model") or model
+    size = body.get("size") or "auto"
+    size = size if re.fullmatch(r"\d{2,4}x\d{2,4}", size) else "1024x1024"
+    form = choice_of(body, "response_format", ("b64_json", "url"))
+    if body.get("response_format") is None and model.startswith("dall-e"):
+        form = "url"
+    count = body.get("n") or 1
+    asked = len(tokens(body.get("prompt") or ""))
+    usage = {
+        "input_tokens": asked, "input_tokens_details": {"image_tokens": 0, "text_tokens": asked},
+        "output_tokens": 272 * count, "total_tokens": asked + 272 * count,
+        "output_tokens_details": {"image_tokens": 272 * count, "text_tokens": 0},
+    }
+    qualities = ("low", "medium", "high", "xhigh", "max")
+    shown: JSON = {
+        "background": "transparent" if body.get("background") == "transparent" else "opaque",
+        "output_format": "png", "size": size,
+        "quality": body["quality"] if body.get("quality") in qualities else "medium",
+    }
+    names = [digest(model, i, *seeds).hex()[:32] for i in range(count)]
+
+    def encoded(name: str) -> str:
+        return base64.b64encode(draw(name, size).data).decode()
+
+    def events() -> Iterator[bytes]:
+        found = [dict(shown, type=event + ".partial_image", partial_image_index=i, created_at=now(),
+                      b64_json=encoded(f"{names[0]}{i}"))
+                 for i in range(body.get("partial_images") or 0)]
+        found.append(dict(shown, type=event + ".completed", created_at=now(), usage=usage,
+                          b64_json=encoded(names[0])))
+        yield from (sse(each, each["type"]) for each in found)
+
+    if body.get("stream"):
+        return events()
+    base = request.server.url[: -len("/v1")]
+    data = [{form: encoded(name) if form == "b64_json" else f"{base}/pictures/{name}/{size}.png"}
+            for name in names]
+    return dict(shown, created=now(), data=data, usage=usage)
+
+
+@route("POST", "/images/generations", PROMPTED_IMAGE + "moderation string, style string")
+def generate_image(request: Request) -> Result:
+    return make_images(request, "image_generation", "gpt-image-1", request.body["prompt"])
+
+
+@route("POST", "/images/edits", PROMPTED_IMAGE + """
+    image file/array, images array, mask file/object, markup file/object, input_fidelity string
+""", form=True)
+def edit_image(request: Request) -> Result:
+    given = request.body.get("image") or request.body.get("images")  # the latter in JSON
+    if not given:
+        raise APIError(400, "Missing required parameter: 'image'.", "image",
+                       "missing_required_parameter")
+    seeds = [take(image) if isinstance(image, Upload) else image
+             for image in (given if isinstance(given, list) else [given])]
+    return make_images(request, "image_edit", "gpt-image-1", request.body["prompt"], *seeds)
+
+
+@route("POST", "/images/variations", IMAGE + "image! file", form=True)
+def vary_image(request: Request) -> Result:
+    return make_images(request, "image_variation", "dall-e-2", take(request.body["image"]))
+
+
+def hum(text: str, format: str) -> Media:
+    """A sound: a buzz for each token as WAV or PCM, silence as MP3; in place of others, WAV."""
+    pieces = tokens(text)
+    if format == "mp3":
+        title = b"\3" + text.encode("utf-8", "replace")
+
+        def length(size: int) -> bytes:
+            return bytes(size >> shift & 127 for shift in (21, 14, 7, 0))
+
+        tag = b"TIT2" + length(len(title)) + b"\0\0" + title
+        frame = b"\xff\xfb\x10\xc4" + bytes(100)  # of 26 ms
+        return Media(b"ID3\4\0\0" + length(len(tag)) + tag + frame * 4 * len(pieces), "audio/mpeg")
+
+    def buzz(piece: str) -> bytes:
+        half = dice("buzz", piece).randint(20, 99)
+        wave = struct.pack("<h", 3000) * half + struct.pack("<h", -3000) * half
+        return (wave * 60)[:4800]  # a tenth of a second
+
+    sound = b"".join(map(buzz, pieces))
+    if format == "pcm":
+        return Media(sound, "audio/pcm")
+    head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(sound), b"WAVE", b"fmt ", 16, 1, 1,
+                       24000, 48000, 2, 16, b"data", len(sound))
+    return Media(head + sound, "audio/wav")
+
+
+@route("POST", "/audio/speech", """
+    input! string, model! string, voice! string/object, instructions string,
+    response_format string, speed number 0.25..4, stream_format string
+""")
+def create_speech(request: Request) -> Result:
+    body = request.body
+    format = choice_of(body, "response_format", ("mp3", "opus", "aac", "flac", "wav", "pcm"))
+    sound = hum(body["input"], format)
+    request.server.spoken[hashlib.sha256(sound.data).digest()] = body["input"]
+    if choice_of(body, "stream_format", ("audio", "sse")) == "audio":
+        return sound
+    asked, answered = len(tokens(body["input"])), len(sound.data) // 1000
+
+    def events() -> Iterator[bytes]:
+        for at in range(0, len(sound.data), 8192):
+            part = base64.b64encode(sound.data[at : at + 8192]).decode()
+            yield sse({"type": "speech.audio.delta", "audio": part})
+        yield sse({"type": "speech.audio.done", "usage": token_usage(asked, answered)})
+
+    return events()
+
+
+def token_usage(asked: int, answered: int) -> JSON:
+    return {"input_tokens": asked, "output_tokens": answered, "total_tokens": asked + answered}
+
+
+def transcribe(request: Request, task: str) -> Result:
+    """Tell what is said in a file: what create_speech() was told to say, or else anything."""
+    body, upload = request.body, request.body["file"]
+    key = hashlib.sha256(take(upload)).digest()
+    text = request.server.spoken.get(key)
+    if text is None:
+        hint = os.path.splitext(upload.filename)[0].replace("_", " ")
+        text = write("reply", topics(f"{hint} {body.get('prompt') or ''}"), dice("heard", key))
+    format = choice_of(body, "response_format", (
+        "json", "text", "srt", "verbose_json", "vtt", "diarized_json"))
+    segments: List[JSON] = []
+    end = 0.0
+    for i, sentence in enumerate(re.split(r"(?<=[.?!])\s+", text)):
+        start, end = end, round(end + len(tokens(sentence)) / 10, 1)
+        segments.append({"id": i, "start": start, "end": end, "text": sentence})
+    diarized = [dict(segment, id=f"seg_{segment['id']}", speaker="A",
+                     type="transcript.text.segment") for segment in segments]
+    logprobs = None
+    if "logprobs" in (body.get("include") or []):
+        logprobs = [{"token": entry["token"], "logprob": entry["logprob"], "bytes": entry["bytes"]}
+                    for entry in logprobs_of(text, 0)]
+    usage = dict(token_usage(round(end * 10), len(tokens(text))), type="tokens")
+
+    def events() -> Iterator[bytes]:
+        if format == "diarized_json":
+            yield from map(sse, diarized)
+        for i, token in enumerate(tokens(text or "")):
+            event: JSON = {"type": "transcript.text.delta", "delta": token}
+            yield sse(dict(event, logprobs=logprobs[i : i + 1]) if logprobs else event)
+        event = {"type": "transcript.text.done", "text": text, "usage": usage}
+        yield sse(dict(event, logprobs=logprobs) if logprobs else event)
+
+    if body.get("stream"):
+        return events()
+    if format == "text":
+        return text + "\n"
+    if format in ("srt", "vtt"):
+        mark = "," if format == "srt" else "."
+        return ("" if format == "srt" else "WEBVTT\n\n") + "".join(
+            (f"{segment['id'] + 1}\n" if format == "srt" else "") + " --> ".join(
+                f"{t // 3600:02.0f}:{t // 60 % 60:02.0f}:{t % 60:06.3f}".replace(".", mark)
+                for t in (segment["start"], segment["end"])) + f"\n{segment['text']}\n\n"
+            for segment in segments)
+    if format == "diarized_json":
+        return {"task": task, "duration": end, "text": text, "segments": diarized, "usage": usage}
+    if format == "json":
+        plain: JSON = {"text": text, "usage": usage, "logprobs": logprobs}
+        return {"text": text} if task == "translate" else plain
+    answer: JSON = {
+        "task": task, "language": "english", "duration": end, "text": text,
+        "usage": {"type": "duration", "seconds": end},
+        "segments": [
+            dict(segment, seek=0, tokens=list(range(len(tokens(segment["text"])))), temperature=0.0,
+                 avg_logprob=-0.2, compression_ratio=1.2, no_speech_prob=0.01)
+            for segment in segments
+        ],
+    }
+    if "word" in (body.get("timestamp_granularities") or []):
+        step = end / max(1, len(text.split()))
+        answer["words"] = [
+            {"word": word, "start": round(i * step, 2), "end": round((i + 1) * step, 2)}
+            for i, word in enumerate(text.split())
+        ]
+    return answer
+
+
+HEARD = "file! file, model! string, prompt string, response_format string, temperature number 0..1,"
+
+
+@route("POST", "/audio/transcriptions", HEARD + """
+    chunking_strategy string/object, include array, keywords array, known_speaker_names array,
+    known_speaker_references array, language string, languages array, stream boolean,
+    timestamp_granularities array
+""", form=True)
+def create_transcription(request: Request) -> Result:
+    return transcribe(request, "transcribe")
+
+
+@route("POST", "/audio/translations", HEARD, form=True)
+def create_translation(request: Request) -> Result:
+    return transcribe(request, "translate")
+
+
+CONSENTS = Kind(
+    "/audio/voice_consents", "audio.voice_consent", "cons_", {"language": "", "name": ""},
+    create="language! string, name! string, recording! file", form=True, update="name! string",
+    deleted="audio.voice_consent")
+VOICES = Kind(
+    "/audio/voices", "audio.voice", "voice_", {"name": "", "type": "audio_sample", "prompt": None},
+    create="name! string, type string, prompt string, audio_sample file, consent string, "
+    "model string, script_hint string", form=True, verbs="delete")
+VIDEOS = Kind("/videos", "video", "video_", {
+    "model": "sora-2", "prompt": None, "seconds": "4", "size": "720x1280", "error": None,
+    "completed_at": None, "expires_at": None, "remixed_from_video_id": None,
+})
+CHARACTERS = Kind(
+    "/videos/characters", "video.character", "char_", {"name": None},
+    create="name! string, video! file", form=True, verbs="retrieve")
+
+
+def make_video(request: Request, like: JSON, **more: Any) -> JSON:
+    """Start to make a video, in what is not said like another one."""
+    given = dict(like, **{name: v for name, v in request.body.items() if v is not None})
+
+    def steps() -> Iterator[JSON]:
+        yield {"status": "in_progress"}
+        yield {"progress": 50}
+        yield {"status": "completed", "progress": 100, "completed_at": now(),
+               "expires_at": now() + 3600}
+
+    record = VIDEOS.add(request.server, given, status="queued", progress=0, completed_at=None,
+                        expires_at=None, **more)
+    return advance(request.server, record, steps())
+
+
+@route("POST", "/videos", """
+    prompt! string, input_reference file/object, model string, seconds string, size string
+""", form=True)
+def create_video(request: Request) -> Result:
+    choice_of(request.body, "seconds", ("4", "8", "12"))
+    choice_of(request.body, "size", ("720x1280", "1280x720", "1024x1792", "1792x1024"))
+    return make_video(request, {})
+
+
+@route("POST", "/videos/(?:edits|extensions)", """
+    prompt! string, seconds string, video! file/object
+""", form=True)
+def edit_video(request: Request) -> Result:
+    video = request.body["video"]  # a file, or the id of a video
+    is_known = isinstance(video, dict)
+    return make_video(
+        request, VIDEOS.get(request.server, str(video.get("id"))).json if is_known else {})
+
+
+@route("POST", "/videos/{video_id}/remix", "prompt! string")
+def remix_video(request: Request, video_id: str) -> Result:
+    like = VIDEOS.get(request.server, video_id).json
+    return make_video(request, like, remixed_from_video_id=video_id)
+
+
+@route("GET", "/videos/{video_id}/content")
+def retrieve_video_content(request: Request, video_id: str) -> Result:
+    """The head of an MP4 file without a picture in it; or a still picture."""
+    video = VIDEOS.get(request.server, video_id).json
+    if video["status"] != "completed":
+        raise APIError(404, "Video is not ready yet, use GET /v1/videos/{video_id} to check "
+                       "status.", "video_id")
+    if choice_of(request.query, "variant", ("video", "thumbnail", "spritesheet")) != "video":
+        return draw(video_id, video["size"])
+    said = str(video["prompt"]).encode("utf-8", "replace")
+    return Media(struct.pack(">I4s4sI4s", 20, b"ftyp", b"isom", 512, b"isom")
+                 + struct.pack(">I4s", 8 + len(said), b"free") + said, "video/mp4")
+
+
+########################################################################
+## 9. HTTP: reading requests, sending answers, faults
 ########################################################################
 
 BLOCK = 1 << 16
@@ -1752,12 +2245,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.local.pause(faults.numbers.get("delay", 0))
         self.body = body = Body(cast(BinaryIO, self.rfile), self.fields, self.local.max_body)
         faults.check_status()
+        picture = re.fullmatch(r"/pictures/(\w{1,64})/(\d{2,4}x\d{2,4})\.png", self.path)
+        if picture and self.command == "GET":  # like the real ones, such a URL needs no key
+            return draw(*picture.groups())
         if self.path == "/" and self.command == "GET":
             return "A local stand-in for the OpenAI API: see its docstring.  Base URL: /v1\n"
         self.check_key()
         path, deployment, query = locate(self.path)
         route, arguments = find_route(self.command, path, urlsplit(self.path).path)
-        given = self.read_form(body) if route.form else self.read_json(body)
+        as_json = self.fields.get("content-type", "").startswith("application/json")
+        given = self.read_form(body) if route.form and not as_json else self.read_json(body)
         if deployment:
             given["model"] = deployment
         return route.run(Request(self.local, query, given), arguments)
@@ -1815,8 +2312,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             content_type, pieces = "application/json", [compact(result)]
         elif isinstance(result, str):
             content_type, pieces = "text/plain; charset=utf-8", [result.encode()]
-        elif isinstance(result, bytes):
-            content_type, pieces = "application/octet-stream", [result]
+        elif isinstance(result, Media):
+            content_type, pieces = result.content_type, [result.data]
         else:
             content_type = "text/event-stream; charset=utf-8"
             pieces = faults.events(self.paced(result))
@@ -1833,6 +2330,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elapsed = time.perf_counter() - self.started
         self.send_header("openai-processing-ms", str(round(elapsed * 1000)))
         self.send_header("openai-version", "2020-10-01")
+        if isinstance(result, dict) and result.get("status") in ("in_progress", "queued"):
+            self.send_header("openai-poll-after-ms", str(round(BACKGROUND_STEP * 1000)))
         if "x-stainless-retry-count" in self.fields:
             self.send_header("x-echo-retry-count", self.fields["x-stainless-retry-count"])
         for name, value in headers.items():
@@ -1887,7 +2386,7 @@ def blocks_of(path: str) -> Iterator[bytes]:
 
 
 ########################################################################
-## 8. The server, and the command line
+## 10. The server, and the command line
 ########################################################################
 
 
@@ -1925,6 +2424,8 @@ class LocalServer:
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0, *, pace: float = 0.0) -> None:
         self.host, self.port, self.pace = host, port, pace  # start() finds a port in place of 0
+        self.stores: Dict[Tuple[str, ...], Store[Record]] = {}  # of each Kind, and in its parents
+        self.spoken: Dict[bytes, str] = {}  # the texts of speeches, by the digests of their bytes
         self.chat_completions = Store[StoredChatCompletion]("No chat completion found with id {}.")
         self.responses = Store[StoredResponse]("Response with id '{}' not found.")
         self.models = Store[Record]("The model '{}' does not exist")
