@@ -57,8 +57,9 @@ CONTENTS (grep '^## ' for the line numbers)
     6. Files and batches
     7. Kinds: objects with the usual routes
     8. Images, sound and video
-    9. HTTP: reading requests, sending answers, faults
-    10. The server, and the command line
+    9. Uploads, vector stores and containers
+    10. HTTP: reading requests, sending answers, faults
+    11. The server, and the command line
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ import itertools
 import json
 import logging
 import math
+import operator
 import os
 import random
 import re
@@ -1993,7 +1995,293 @@ def retrieve_video_content(request: Request, video_id: str) -> Result:
 
 
 ########################################################################
-## 9. HTTP: reading requests, sending answers, faults
+## 9. Uploads, vector stores and containers
+########################################################################
+
+UPLOADS = Kind("/uploads", "upload", "upload_", {"bytes": 0, "filename": "", "purpose": ""},
+               verbs="cancel")
+
+
+@route("POST", "/uploads", """
+    bytes! integer 1..8589934592, filename! string, mime_type! string, purpose! string,
+    expires_after object
+""")
+def create_upload(request: Request) -> Result:
+    choice_of(request.body, "purpose", PURPOSES)
+    record = UPLOADS.add(request.server, request.body, status="pending", file=None,
+                         expires_at=now() + 3600)
+    record.hidden.update(parts={}, expires_after=request.body.get("expires_after"))
+    return record.json
+
+
+def pending_upload(request: Request, upload_id: str) -> Record:
+    record = UPLOADS.get(request.server, upload_id)
+    if record.json["status"] != "pending":
+        raise APIError(400, f"The upload is {record.json['status']}.", "upload_id")
+    return record
+
+
+@route("POST", "/uploads/{upload_id}/parts", "data! file", form=True)
+def create_upload_part(request: Request, upload_id: str) -> Result:
+    id = new_id("part_")
+    pending_upload(request, upload_id).hidden["parts"][id] = request.body["data"].path
+    return {"id": id, "object": "upload.part", "created_at": now(), "upload_id": upload_id}
+
+
+@route("POST", "/uploads/{upload_id}/complete", "part_ids! strings, md5 string")
+def complete_upload(request: Request, upload_id: str) -> Result:
+    record, server = pending_upload(request, upload_id), request.server
+    checksum, path = hashlib.md5(), server.new_path()
+    with open(path, "wb") as file:
+        for id in request.body["part_ids"]:
+            if id not in record.hidden["parts"]:
+                raise APIError(400, f"No such part: '{id}'.", "part_ids")
+            for block in blocks_of(record.hidden["parts"][id]):
+                checksum.update(block)
+                file.write(block)
+    size = os.path.getsize(path)
+    if size != record.json["bytes"]:
+        raise APIError(400, f"The parts have {size} bytes, not {record.json['bytes']} as the "
+                       "upload was said to have.", "bytes")
+    if request.body.get("md5") not in (None, checksum.hexdigest()):
+        raise APIError(400, "The md5 does not match that of the parts.", "md5")
+    stored = add_file(server, record.json["filename"], path, record.json["purpose"],
+                      record.hidden["expires_after"])
+    record.change(status="completed", file=stored.json)
+    return record.json
+
+
+VECTOR_STORES = Kind("/vector_stores", "vector_store", "vs_", {
+    "name": "", "description": None, "metadata": {}, "expires_after": None, "expires_at": None,
+}, update="name string, metadata object, expires_after object")
+STORE_FILES = Kind("/files", "vector_store.file", "", {
+    "attributes": {}, "chunking_strategy": None, "last_error": None, "usage_bytes": 0,
+}, parent=VECTOR_STORES, verbs="retrieve list", update="attributes object")
+STORE_BATCHES = Kind("/file_batches", "vector_store.files_batch", "vsfb_", {},
+                     parent=VECTOR_STORES, verbs="retrieve")
+CHUNKED: JSON = {
+    "type": "static", "static": {"max_chunk_size_tokens": 800, "chunk_overlap_tokens": 400},
+}
+
+
+def count_files(server: LocalServer, holder: Record, files: List[JSON]) -> None:
+    """Bring what a vector store or a batch tells of its files up to date."""
+    with server.lock:
+        counts = {name: sum(file["status"] == name for file in files)
+                  for name in ("in_progress", "completed", "failed", "cancelled")}
+        fields: JSON = {"file_counts": dict(counts, total=len(files))}
+        if holder.json["status"] != "cancelled":
+            fields["status"] = "in_progress" if counts["in_progress"] else "completed"
+        if holder.json["object"] == "vector_store":
+            fields["usage_bytes"] = sum(file["usage_bytes"] for file in files)
+            fields["last_active_at"] = now()
+        holder.change(**fields)
+
+
+def recount(server: LocalServer, store_id: str) -> None:
+    holder = VECTOR_STORES.get(server, store_id)
+    count_files(server, holder, STORE_FILES.store(server, (store_id,)).all())
+
+
+def index_files(
+    server: LocalServer, store_id: str, entries: List[JSON], batch: Optional[Record] = None
+) -> List[Record]:
+    """Put files into a vector store, in the background."""
+    sizes = [server.files.get(str(entry.get("file_id")), "file_id").json["bytes"]
+             for entry in entries]
+    records = []
+    for entry in entries:
+        entry = dict(entry, chunking_strategy=entry.get("chunking_strategy") or CHUNKED)
+        if entry["chunking_strategy"].get("type") != "static":
+            entry["chunking_strategy"] = CHUNKED
+        records.append(STORE_FILES.add(server, entry, store_id, id=entry["file_id"],
+                                       status="in_progress", vector_store_id=store_id))
+
+    def count() -> None:
+        recount(server, store_id)
+        if batch:
+            count_files(server, batch, [record.json for record in records])
+
+    def work() -> None:
+        server.pause(BACKGROUND_STEP)
+        for record, size in zip(records, sizes):
+            record.change(ENDED, status="completed", usage_bytes=size)
+        with contextlib.suppress(APIError):  # the vector store may be gone
+            count()
+
+    count()
+    server.in_background(work)
+    return records
+
+
+@route("POST", "/vector_stores", """
+    name string, description string, metadata object, file_ids strings, expires_after object,
+    chunking_strategy object
+""")
+def create_vector_store(request: Request) -> Result:
+    body, server = request.body, request.server
+    record = VECTOR_STORES.add(server, body, status="completed")
+    strategy = body.get("chunking_strategy")
+    index_files(server, record.json["id"], [
+        {"file_id": id, "chunking_strategy": strategy} for id in body.get("file_ids") or []])
+    return record.json
+
+
+FILED = "attributes object, chunking_strategy object,"
+
+
+@route("POST", "/vector_stores/{store_id}/files", FILED + "file_id! string")
+def create_store_file(request: Request, store_id: str) -> Result:
+    return index_files(request.server, store_id, [request.body])[0].json
+
+
+@route("DELETE", "/vector_stores/{store_id}/files/{file_id}")
+def delete_store_file(request: Request, store_id: str, file_id: str) -> Result:
+    answer = STORE_FILES.delete(request, store_id, file_id)
+    recount(request.server, store_id)
+    return answer
+
+
+def text_of_file(server: LocalServer, file_id: str) -> str:
+    with open(server.files.get(file_id).path, "rb") as file:
+        return file.read().decode("utf-8", "replace")
+
+
+@route("GET", "/vector_stores/{store_id}/files/{file_id}/content")
+def retrieve_store_file_content(request: Request, store_id: str, file_id: str) -> Result:
+    STORE_FILES.get(request.server, store_id, file_id)
+    data = [{"type": "text", "text": text_of_file(request.server, file_id)}]
+    return {"object": "vector_store.file_content.page", "data": data, "has_more": False,
+            "next_page": None}
+
+
+@route("POST", "/vector_stores/{store_id}/file_batches", FILED + "file_ids strings, files objects")
+def create_store_batch(request: Request, store_id: str) -> Result:
+    body, server = request.body, request.server
+    entries = [dict(body, file_id=id) for id in body.get("file_ids") or []]
+    entries = entries or body.get("files") or []
+    if not entries:
+        raise APIError(400, "One of 'file_ids' and 'files' is required.", "file_ids")
+    batch = STORE_BATCHES.add(server, {}, store_id, status="in_progress", vector_store_id=store_id)
+    batch.hidden["files"] = index_files(server, store_id, entries, batch)
+    return batch.json
+
+
+@route("GET", "/vector_stores/{store_id}/file_batches/{batch_id}/files")
+def list_store_batch_files(request: Request, store_id: str, batch_id: str) -> Result:
+    files = STORE_BATCHES.get(request.server, store_id, batch_id).hidden["files"]
+    wanted = request.query.get("filter")
+    found = [file.json for file in files if wanted in (None, file.json["status"])]
+    return page(request.query, found)
+
+
+@route("POST", "/vector_stores/{store_id}/file_batches/{batch_id}/cancel")
+def cancel_store_batch(request: Request, store_id: str, batch_id: str) -> Result:
+    batch = STORE_BATCHES.get(request.server, store_id, batch_id)
+    batch.stop()
+    for file in batch.hidden["files"]:
+        file.change(ENDED, status="cancelled")
+    count_files(request.server, batch, [file.json for file in batch.hidden["files"]])
+    recount(request.server, store_id)
+    return batch.json
+
+
+COMPARISONS: Dict[str, Callable[[Any, Any], bool]] = {
+    "eq": operator.eq, "ne": operator.ne, "gt": operator.gt, "gte": operator.ge,
+    "lt": operator.lt, "lte": operator.le, "in": lambda a, b: a in b,
+    "nin": lambda a, b: a not in b,
+}
+
+
+def passes(filter: JSON, attributes: JSON) -> bool:
+    """Whether the attributes of a file pass a filter of a search."""
+    kind = filter.get("type")
+    try:
+        if kind in ("and", "or"):
+            found = [passes(part, attributes) for part in filter["filters"]]
+            return all(found) if kind == "and" else any(found)
+        value = attributes.get(filter["key"])
+        return (value is not None or kind == "ne") and COMPARISONS[str(kind)](
+            value, filter["value"])
+    except (AttributeError, KeyError, TypeError):
+        raise APIError(400, "Invalid 'filters'.", "filters") from None
+
+
+@route("POST", "/vector_stores/{store_id}/search", """
+    query! string/strings, filters object, max_num_results integer 1..50, ranking_options object,
+    rewrite_query boolean
+""")
+def search_vector_store(request: Request, store_id: str) -> Result:
+    """The paragraphs that share words with the query; the score is the share of its words."""
+    body, server = request.body, request.server
+    queries = texts_of(body["query"], "query")
+    wanted = set(re.findall(r"\w+", " ".join(queries).lower()))
+    least = (body.get("ranking_options") or {}).get("score_threshold") or 0
+    found = []
+    for file in STORE_FILES.store(server, (store_id,)).all():
+        if file["status"] != "completed" or file["id"] not in server.files.records or not (
+                passes(body["filters"], file["attributes"] or {}) if body.get("filters") else True):
+            continue
+        for text in re.split(r"\n\s*\n", text_of_file(server, file["id"])):
+            score = len(wanted & set(re.findall(r"\w+", text.lower()))) / max(1, len(wanted))
+            if score and score >= least:
+                found.append({
+                    "file_id": file["id"], "attributes": file["attributes"], "score": score,
+                    "filename": server.files.get(file["id"]).json["filename"],
+                    "content": [{"type": "text", "text": text}],
+                })
+    found.sort(key=lambda result: -result["score"])
+    return {"object": "vector_store.search_results.page", "search_query": queries,
+            "data": found[: body.get("max_num_results") or 10], "has_more": False,
+            "next_page": None}
+
+
+CONTAINERS = Kind("/containers", "container", "cntr_", {
+    "name": "", "expires_after": {"anchor": "last_active_at", "minutes": 20},
+    "memory_limit": "1g", "network_policy": {"type": "disabled"},
+})
+CONTAINER_FILES = Kind("/files", "container.file", "cfile_", {}, parent=CONTAINERS)
+
+
+def fill_container(
+    server: LocalServer, container_id: str, file_id: str, upload: Optional[Upload] = None
+) -> JSON:
+    """Put a file into a container: a copy of a stored one, or an upload."""
+    path = upload.path if upload else server.new_path()
+    if not upload:
+        shutil.copyfile(server.files.get(file_id, "file_id").path, path)
+    name = upload.filename if upload else server.files.get(file_id).json["filename"]
+    record = CONTAINER_FILES.add(
+        server, {}, container_id, container_id=container_id, bytes=os.path.getsize(path),
+        path=f"/mnt/data/{name}", source="user")
+    record.hidden["path"] = path
+    return record.json
+
+
+@route("POST", "/containers", """
+    name! string, expires_after object, file_ids strings, memory_limit string,
+    network_policy object, skills array
+""")
+def create_container(request: Request) -> Result:
+    record = CONTAINERS.add(request.server, request.body, status="running", last_active_at=now())
+    for file_id in request.body.get("file_ids") or []:
+        fill_container(request.server, record.json["id"], file_id)
+    return record.json
+
+
+@route("POST", "/containers/{container_id}/files", "file file, file_id string", form=True)
+def create_container_file(request: Request, container_id: str) -> Result:
+    body = request.body
+    return fill_container(request.server, container_id, body.get("file_id") or "", body.get("file"))
+
+
+@route("GET", "/containers/{container_id}/files/{file_id}/content")
+def retrieve_container_file_content(request: Request, container_id: str, file_id: str) -> Result:
+    return Download(CONTAINER_FILES.get(request.server, container_id, file_id).hidden["path"])
+
+
+########################################################################
+## 10. HTTP: reading requests, sending answers, faults
 ########################################################################
 
 BLOCK = 1 << 16
@@ -2386,7 +2674,7 @@ def blocks_of(path: str) -> Iterator[bytes]:
 
 
 ########################################################################
-## 10. The server, and the command line
+## 11. The server, and the command line
 ########################################################################
 
 
