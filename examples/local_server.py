@@ -58,8 +58,9 @@ CONTENTS (grep '^## ' for the line numbers)
     7. Kinds: objects with the usual routes
     8. Images, sound and video
     9. Uploads, vector stores and containers
-    10. HTTP: reading requests, sending answers, faults
-    11. The server, and the command line
+    10. Conversations and webhooks
+    11. HTTP: reading requests, sending answers, faults
+    12. The server, and the command line
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ import base64
 import contextlib
 import functools
 import hashlib
+import hmac
+import http.client
 import http.server
 import io
 import itertools
@@ -1056,6 +1059,12 @@ def input_items_of(body: JSON) -> List[JSON]:
     return items
 
 
+def conversation_of(body: JSON) -> str:
+    """The id of the conversation that a response belongs to, if it does."""
+    conversation = body.get("conversation") or ""
+    return str(conversation.get("id") if isinstance(conversation, dict) else conversation)
+
+
 def response_prompt(server: LocalServer, body: JSON) -> Tuple[Prompt, List[JSON], List[JSON]]:
     """The prompt of a response, its own input items, and all the items it continues."""
     items, context = input_items_of(body), []
@@ -1064,6 +1073,9 @@ def response_prompt(server: LocalServer, body: JSON) -> Tuple[Prompt, List[JSON]
         previous = server.responses.get(
             previous_id, "previous_response_id", "previous_response_not_found")
         context = previous.context + previous.json["output"]
+    conversation_id = conversation_of(body)
+    if conversation_id:
+        context = context + CONVERSATION_ITEMS.store(server, (conversation_id,)).all()
     context = context + items
     turns = [("system", str(body["instructions"]))] if body.get("instructions") else []
     for item in context:
@@ -1117,6 +1129,9 @@ def create_response(request: Request) -> Result:
         incomplete_details={"reason": "max_output_tokens"} if cut else None,
         usage=response_usage(asked, answered), output=response_output(reply, body),
     )
+    if conversation_of(body):
+        response["conversation"] = {"id": conversation_of(body)}
+        add_items(server, conversation_of(body), items + response["output"])
     record = StoredResponse(response, items, context)
     background = bool(body.get("background"))
     events = response_events(response, background)
@@ -2281,7 +2296,109 @@ def retrieve_container_file_content(request: Request, container_id: str, file_id
 
 
 ########################################################################
-## 10. HTTP: reading requests, sending answers, faults
+## 10. Conversations and webhooks
+########################################################################
+
+CONVERSATIONS = Kind("/conversations", "conversation", "conv_", {"metadata": {}},
+                     update="metadata object", verbs="retrieve delete")
+CONVERSATION_ITEMS = Kind("/items", "conversation.item", "", {}, parent=CONVERSATIONS,
+                          verbs="retrieve list")
+
+
+def add_items(server: LocalServer, conversation_id: str, given: List[JSON]) -> List[JSON]:
+    store = CONVERSATION_ITEMS.store(server, (conversation_id,))
+    return [store.add(Record(item)).json for item in input_items_of({"input": given})]
+
+
+@route("POST", "/conversations", "items objects, metadata object")
+def create_conversation(request: Request) -> Result:
+    conversation = CONVERSATIONS.add(request.server, request.body).json
+    add_items(request.server, conversation["id"], request.body.get("items") or [])
+    return conversation
+
+
+@route("POST", "/conversations/{conversation_id}/items", "items! objects")
+def create_conversation_items(request: Request, conversation_id: str) -> Result:
+    items = add_items(request.server, conversation_id, request.body["items"])
+    return page({"order": "asc", "limit": 100}, items)
+
+
+@route("DELETE", "/conversations/{conversation_id}/items/{item_id}")
+def delete_conversation_item(request: Request, conversation_id: str, item_id: str) -> Result:
+    CONVERSATION_ITEMS.delete(request, conversation_id, item_id)
+    return CONVERSATIONS.get(request.server, conversation_id).json
+
+
+WEBHOOKS = Kind(
+    "/webhook_endpoints", "webhook_endpoint", "we_", {"name": "", "url": "", "event_types": []},
+    update="name string, url string, event_types strings")
+EVENT_TYPES = [f"{subject}.{event}" for subject, events in (
+    ("batch", "completed failed expired cancelled"),
+    ("response", "completed failed cancelled incomplete"),
+    ("eval.run", "succeeded failed canceled"), ("fine_tuning.job", "succeeded failed cancelled"),
+    ("realtime.call", "incoming"), ("video", "completed failed"),
+    ("agent.environment", "ready failed suspended expired"),
+    ("agent.session", "created action_required in_progress idle failed"),
+    ("safety.alert", "created"),
+) for event in events.split()]
+
+
+def new_secret(record: Record) -> JSON:
+    """Give a webhook endpoint a secret, which is shown this once."""
+    secret = record.hidden["secret"] = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+    record.change(signing_secret_hint=f"whsec_...{secret[-4:]}", updated_at=now())
+    return dict(record.json, signing_secret=secret)
+
+
+@route("POST", "/webhook_endpoints", "event_types! strings, name! string, url! string")
+def create_webhook(request: Request) -> Result:
+    for type in request.body["event_types"]:
+        choice_of({"event_types": type}, "event_types", EVENT_TYPES)
+    return new_secret(WEBHOOKS.add(request.server, request.body))
+
+
+@route("POST", "/webhook_endpoints/{id}/rotate_secret", """
+    keep_old_secret_active_for_24_hours boolean
+""")
+def rotate_webhook_secret(request: Request, id: str) -> Result:
+    return new_secret(WEBHOOKS.get(request.server, id))
+
+
+@route("GET", "/webhook_event_types")
+def list_webhook_event_types(request: Request) -> Result:
+    return {"object": "list", "data": EVENT_TYPES}
+
+
+@route("POST", "/webhook_endpoints/{id}/test", "event_type! string")
+def test_webhook(request: Request, id: str) -> Result:
+    """Send a signed event to an endpoint on loopback; elsewhere nothing is sent."""
+    record = WEBHOOKS.get(request.server, id)
+    kind = choice_of(request.body, "event_type", EVENT_TYPES)
+    url, status = urlsplit(record.json["url"]), 200
+    if url.scheme == "http" and url.hostname in ("127.0.0.1", "localhost", "::1"):
+        event, stamp = new_id("evt_"), str(now())
+        payload = compact({"id": event, "object": "event", "type": kind, "created_at": now(),
+                           "data": {"id": new_id("test_")}})
+        key = base64.b64decode(record.hidden["secret"][len("whsec_") :])
+        signed = hmac.new(key, f"{event}.{stamp}.".encode() + payload, "sha256").digest()
+        try:
+            connection = http.client.HTTPConnection(url.hostname, url.port or 80, timeout=5)
+            with contextlib.closing(connection):
+                connection.request("POST", url.path or "/", payload, {
+                    "Content-Type": "application/json", "webhook-id": event,
+                    "webhook-timestamp": stamp,
+                    "webhook-signature": "v1," + base64.b64encode(signed).decode()})
+                status = connection.getresponse().status
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise APIError(400, f"The endpoint cannot be reached: {error}", "url") from None
+    if status >= 300:
+        raise APIError(400, f"The endpoint answered with status {status}.", "url")
+    return {"object": "webhook_endpoint.test", "webhook_endpoint_id": id, "event_type": kind,
+            "success": True, "status_code": status}
+
+
+########################################################################
+## 11. HTTP: reading requests, sending answers, faults
 ########################################################################
 
 BLOCK = 1 << 16
@@ -2674,7 +2791,7 @@ def blocks_of(path: str) -> Iterator[bytes]:
 
 
 ########################################################################
-## 11. The server, and the command line
+## 12. The server, and the command line
 ########################################################################
 
 
