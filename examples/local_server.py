@@ -12,9 +12,9 @@ objects, streams, pages, errors.  What it says is made by a small grammar from t
 with dice seeded by them: the same request gets the same answer, plain or streamed.  Functions are
 called when they are forced, required, or named in the last message, with arguments that fit their
 JSON schema (its `pattern` and `not` excepted); structured outputs are made in the same way.
-Vectors of texts that share words are close, moderation is a list of words; batches and
-videos take their time in the background.  Pictures are striped PNGs, speech is a buzz that a
-transcription still understands, a video has no picture.
+Vectors of texts that share words are close, moderation is a list of words; batches, videos,
+fine-tuning jobs and evals take their time in the background.  Pictures are striped PNGs, speech is
+a buzz that a transcription still understands, a video has no picture.
 Everything is in memory, uploads in a temporary directory, and gone when the server stops.
 
 Any key will do, except "wrong-key" and what starts with "sk-wrong"; any model, except names that
@@ -59,8 +59,9 @@ CONTENTS (grep '^## ' for the line numbers)
     8. Images, sound and video
     9. Uploads, vector stores and containers
     10. Conversations and webhooks
-    11. HTTP: reading requests, sending answers, faults
-    12. The server, and the command line
+    11. Fine-tuning, graders and evals
+    12. HTTP: reading requests, sending answers, faults
+    13. The server, and the command line
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import difflib
 import functools
 import hashlib
 import hmac
@@ -2398,7 +2400,300 @@ def test_webhook(request: Request, id: str) -> Result:
 
 
 ########################################################################
-## 11. HTTP: reading requests, sending answers, faults
+## 11. Fine-tuning, graders and evals
+########################################################################
+
+TUNING: JSON = {"batch_size": "auto", "learning_rate_multiplier": "auto", "n_epochs": "auto"}
+JOBS = Kind("/fine_tuning/jobs", "fine_tuning.job", "ftjob-", {
+    "model": "", "training_file": "", "validation_file": None, "seed": 42, "integrations": [],
+    "metadata": {}, "hyperparameters": TUNING,
+    "method": {"type": "supervised", "supervised": {"hyperparameters": TUNING}},
+}, verbs="retrieve list cancel")
+JOB_EVENTS = Kind("/events", "fine_tuning.job.event", "ftevent-", {}, parent=JOBS, verbs="list")
+CHECKPOINTS = Kind("/checkpoints", "fine_tuning.job.checkpoint", "ftckpt_", {}, parent=JOBS,
+                   verbs="list")
+PERMISSIONS = Kind("/fine_tuning/checkpoints/{id}/permissions", "checkpoint.permission", "cp_",
+                   {"project_id": ""}, verbs="list delete", deleted="checkpoint.permission")
+
+
+def tell(
+    server: LocalServer, job: Record, message: str, level: str = "info", data: Optional[JSON] = None
+) -> None:
+    """Add an event to a fine-tuning job."""
+    JOB_EVENTS.add(server, {}, job.json["id"], level=level, message=message, data=data or {},
+                   type="metrics" if data else "message")
+
+
+def train(server: LocalServer, job: Record) -> Iterator[JSON]:
+    """The steps of a fine-tuning job: it learns nothing, but reads its file."""
+    id, file_id = job.json["id"], job.json["training_file"]
+    tell(server, job, f"Created fine-tuning job: {id}")
+    tell(server, job, f"Validating training file: {file_id}")
+    yield {}  # a step in which it keeps its status
+    lines = text_of_file(server, file_id).splitlines()
+    for number, line in enumerate(filter(str.strip, lines), 1):
+        with contextlib.suppress(ValueError, RecursionError):
+            if isinstance(json.loads(line), dict):
+                continue
+        message = f"The job failed due to an invalid training file: line {number} is no object."
+        tell(server, job, message, "error")
+        error = {"code": "invalid_training_file", "param": "training_file", "message": message}
+        yield {"status": "failed", "finished_at": now(), "error": error}
+    yield {"status": "queued"}
+    tell(server, job, "Files validated, moving job to queued state")
+    yield {"status": "running"}
+    tell(server, job, "Fine-tuning job started")
+    name = f"ft:{job.json['model']}:local:{job.hidden['suffix']}:{id[-8:]}"
+    table = "step,train_loss,train_accuracy\n"
+    for step in (1, 2, 3):
+        yield {}
+        while job.hidden.get("paused"):
+            yield {}
+        loss = round(2 / step + dice(id, step).random() / 9, 4)
+        right = round(1 - loss / 3, 4)
+        metrics: JSON = {"step": step, "train_loss": loss, "train_mean_token_accuracy": right}
+        table += f"{step},{loss},{right}\n"
+        tell(server, job, f"Step {step}/3: training loss={loss}", "info", metrics)
+        CHECKPOINTS.add(
+            server, {}, id, fine_tuning_job_id=id, step_number=step, metrics=metrics,
+            fine_tuned_model_checkpoint=name + (f":ckpt-step-{step}" if step < 3 else ""))
+    path = server.new_path()
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(table)
+    results = add_file(server, "step_metrics.csv", path, "fine-tune-results")
+    server.models.add(Record(
+        {"id": name, "object": "model", "created": now(), "owned_by": "local"}))
+    tell(server, job, f"New fine-tuned model created: {name}")
+    tell(server, job, "The job has successfully completed")
+    yield {"status": "succeeded", "finished_at": now(), "fine_tuned_model": name,
+           "result_files": [results.json["id"]], "trained_tokens": len(tokens("\n".join(lines)))}
+
+
+@route("POST", "/fine_tuning/jobs", """
+    model! string, training_file! string, hyperparameters object, integrations array,
+    metadata object, method object, seed integer 0..2147483647, suffix string,
+    validation_file string
+""")
+def create_job(request: Request) -> Result:
+    body, server = request.body, request.server
+    for name in ("training_file", "validation_file"):
+        if body.get(name) is None:
+            continue
+        if server.files.get(body[name], name).json["purpose"] != "fine-tune":
+            raise APIError(400, f"The purpose of the {name} must be 'fine-tune'.", name)
+    record = JOBS.add(
+        server, body, status="validating_files", organization_id="org-local", result_files=[],
+        error=None, estimated_finish=None, fine_tuned_model=None, finished_at=None,
+        trained_tokens=None)
+    record.hidden["suffix"] = body.get("suffix") or ""
+    return advance(server, record, train(server, record))
+
+
+@route("POST", "/fine_tuning/jobs/{job_id}/(pause|resume)")
+def pause_job(request: Request, job_id: str, verb: str) -> Result:
+    """The schema has no status for a paused job: it keeps its own, and gets an event."""
+    job, paused = JOBS.get(request.server, job_id), verb == "pause"
+    if job.json["status"] in ENDED or job.hidden.get("paused", False) == paused:
+        raise APIError(400, f"Cannot {verb} this job now.", "fine_tuning_job_id")
+    job.hidden["paused"] = paused
+    tell(request.server, job, f"Fine-tuning job {verb}d")
+    return job.json
+
+
+@route("POST", "/fine_tuning/checkpoints/{checkpoint}/permissions", "project_ids! strings")
+def create_permissions(request: Request, checkpoint: str) -> Result:
+    made = [PERMISSIONS.add(request.server, {"project_id": id}, checkpoint).json
+            for id in request.body["project_ids"]]
+    return page({"order": "asc", "limit": 100}, made)
+
+
+GRADERS = ("string_check", "text_similarity", "python", "score_model", "label_model", "multi")
+
+
+def fill_in(template: Any, values: JSON) -> str:
+    """Replace {{item.name}} and the like in a text or the content of a message."""
+
+    def look_up(match: Any) -> str:
+        found: Any = values
+        for name in match.group(1).split("."):
+            found = found.get(name, "") if isinstance(found, dict) else ""
+        return found if isinstance(found, str) else json.dumps(found)
+
+    text = text_of([template] if isinstance(template, dict) else template)
+    return re.sub(r"\{\{\s*([\w.]+)\s*\}\}", look_up, text)
+
+
+def grade(grader: JSON, values: JSON) -> float:
+    """What a grader gives to an item and a sample.  No code is run, no model is asked: the
+    graders that need these throw dice."""
+    kind = choice_of({"type": grader.get("type", "none")}, "type", GRADERS)
+    given, right = (fill_in(grader.get(name, ""), values) for name in ("input", "reference"))
+    rng = dice("grade", grader, values)
+    if kind == "string_check":
+        operation = choice_of(grader, "operation", ("eq", "ne", "like", "ilike"))
+        found = {"eq": given == right, "ne": given != right, "like": right in given,
+                 "ilike": right.lower() in given.lower()}
+        return float(found[operation])
+    if kind == "text_similarity":
+        return difflib.SequenceMatcher(None, given, right).ratio()
+    if kind == "label_model":
+        return float(rng.choice(grader.get("labels") or [""]) in grader.get("passing_labels", []))
+    if kind == "multi":
+        scores = [grade(part, values) for part in graders_in(grader)]
+        return sum(scores) / max(1, len(scores))
+    low, high = grader.get("range") or (0, 1)
+    return round(float(low + (high - low) * rng.random()), 4)
+
+
+def graders_in(grader: JSON) -> List[JSON]:
+    """The graders of a multi grader: it has one, or several by their names."""
+    parts = member(grader, "graders")
+    named = {"graders": [parts] if isinstance(parts.get("type"), str) else list(parts.values())}
+    return cast(List[JSON], member(named, "graders", "objects"))
+
+
+@route("POST", "/fine_tuning/alpha/graders/run", """
+    grader! object, model_sample! string, item object
+""")
+def run_grader(request: Request) -> Result:
+    body, grader = request.body, request.body["grader"]
+    values = {"item": body.get("item") or {}, "sample": {"output_text": body["model_sample"]}}
+    reward = grade(grader, values)
+    parts = {part.get("name", "part"): grade(part, values) for part in graders_in(grader)}
+    flags = ("formula_parse_error", "invalid_variable_error", "model_grader_parse_error",
+             "model_grader_refusal_error", "model_grader_server_error", "other_error",
+             "python_grader_runtime_error", "python_grader_server_error", "sample_parse_error",
+             "truncated_observation_error", "unresponsive_reward_error")
+    name = grader.get("name", "grader")
+    errors: JSON = {flag: False for flag in flags}
+    errors.update(python_grader_server_error_type=None, model_grader_server_error_details=None,
+                  python_grader_runtime_error_details=None)
+    return {
+        "reward": reward, "sub_rewards": parts, "model_grader_token_usage_per_model": {},
+        "metadata": {"errors": errors, "execution_time": 0.0, "name": name, "type": grader["type"],
+                     "sampled_model_name": None, "scores": parts or {name: reward},
+                     "token_usage": None},
+    }
+
+
+@route("POST", "/fine_tuning/alpha/graders/validate", "grader! object")
+def validate_grader(request: Request) -> Result:
+    grade(request.body["grader"], {})
+    return {"grader": request.body["grader"]}
+
+
+EVALS = Kind("/evals", "eval", "eval_", {"name": "", "metadata": {}, "testing_criteria": []},
+             update="name string, metadata object", order="asc", deleted_id="eval_id")
+EVAL_RUNS = Kind("/runs", "eval.run", "evalrun_", {"name": "", "metadata": {}, "data_source": {}},
+                 parent=EVALS, verbs="retrieve list cancel delete", order="asc",
+                 deleted_id="run_id")
+EVAL_ITEMS = Kind("/output_items", "eval.run.output_item", "outputitem_", {}, parent=EVAL_RUNS,
+                  verbs="retrieve list", order="asc")
+
+
+@route("POST", "/evals", """
+    data_source_config! object, testing_criteria! objects, name string, metadata object
+""")
+def create_eval(request: Request) -> Result:
+    config = dict(request.body["data_source_config"])
+    choice_of(config, "type", ("custom", "logs", "stored_completions"))
+    item = config.pop("item_schema", {"type": "object"})
+    properties = {"item": item}
+    if config.pop("include_sample_schema", False):
+        properties["sample"] = {"type": "object"}
+    config["schema"] = {"type": "object", "properties": properties}
+    for grader in request.body["testing_criteria"]:
+        grade(grader, {})
+    return EVALS.add(request.server, request.body, data_source_config=config).json
+
+
+def eval_rows(server: LocalServer, source: JSON) -> List[JSON]:
+    """The items and samples that a source of data refers to."""
+    kind = source.get("type")
+    if kind == "file_content":
+        return cast(List[JSON], member(source, "content", "objects"))
+    if kind == "file_id":
+        try:
+            lines = filter(str.strip, text_of_file(server, str(source.get("id"))).splitlines())
+            return [dict(json.loads(line)) for line in lines]  # which tells what is no object
+        except (ValueError, TypeError, RecursionError):
+            raise APIError(400, "The file has lines that are no JSON objects.", "source") from None
+    if kind == "responses":
+        return [{"item": {"input": text_of([part for item in record.input_items
+                                            for part in item.get("content") or []])},
+                 "sample": {"output_text": text_of([part for item in record.json["output"]
+                                                    for part in item.get("content") or []])}}
+                for record in list(server.responses.records.values())]
+    return [{"item": {"input": text_of(record.messages[-1].get("content"))},
+             "sample": {"output_text": record.json["choices"][0]["message"]["content"] or ""}}
+            for record in list(server.chat_completions.records.values())]
+
+
+def evaluate(
+    server: LocalServer, criteria: List[JSON], run: Record, rows: List[JSON], template: List[JSON]
+) -> Iterator[JSON]:
+    """The steps of a run of an eval."""
+    yield {"status": "in_progress"}
+    model = run.json["model"]
+    passed = [0] * len(criteria)
+    counts, usage = {"total": len(rows), "errored": 0, "failed": 0, "passed": 0}, chat_usage(0, 0)
+    for index, row in enumerate(rows):
+        item, sample = row["item"], row["sample"]
+        prompt = Prompt(model, [
+            (str(turn.get("role")), fill_in(turn.get("content"), {"item": item}))
+            for turn in template or [{"role": "user", "content": "{{item.input}}"}]])
+        if template:
+            sample = {"output_text": prompt.reply().text}
+        output = str(sample.get("output_text") or "")
+        scores = [grade(grader, {"item": item, "sample": sample}) for grader in criteria]
+        marks = [score >= (grader.get("pass_threshold") or 0.5)
+                 for grader, score in zip(criteria, scores)]
+        passed = [count + mark for count, mark in zip(passed, marks)]
+        counts["passed" if all(marks) else "failed"] += 1
+        used = chat_usage(prompt.token_count(), len(tokens(output)))
+        used = {name: used[name] for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
+        usage = {name: usage[name] + count for name, count in used.items()}
+        EVAL_ITEMS.add(
+            server, {}, run.json["eval_id"], run.json["id"], run_id=run.json["id"],
+            eval_id=run.json["eval_id"], status="pass" if all(marks) else "fail",
+            datasource_item=item, datasource_item_id=index, results=[
+                {"name": grader.get("name", ""), "type": grader["type"], "passed": mark,
+                 "score": score} for grader, score, mark in zip(criteria, scores, marks)
+            ], sample={
+                "input": [{"role": role, "content": text} for role, text in prompt.turns],
+                "output": [{"role": "assistant", "content": output}], "finish_reason": "stop",
+                "model": model, "error": {"code": "", "message": ""}, "seed": 42, "top_p": 1.0,
+                "temperature": 1.0, "max_completion_tokens": 2048,
+                "usage": dict(used, cached_tokens=0),
+            })
+    yield {
+        "status": "completed", "result_counts": counts, "per_testing_criteria_results": [
+            {"testing_criteria": grader.get("name", ""), "passed": count,
+             "failed": len(rows) - count} for grader, count in zip(criteria, passed)
+        ], "per_model_usage": [dict(
+            {name: usage[name] for name in ("prompt_tokens", "completion_tokens", "total_tokens")},
+            model_name=model, run_model_name=model, invocation_count=len(rows), cached_tokens=0)],
+    }
+
+
+@route("POST", "/evals/{eval_id}/runs", "data_source! object, metadata object, name string")
+def create_eval_run(request: Request, eval_id: str) -> Result:
+    source, server = request.body["data_source"], request.server
+    criteria = EVALS.get(server, eval_id).json["testing_criteria"]
+    choice_of(source, "type", ("jsonl", "completions", "responses"))
+    rows = [{"item": member(row, "item"), "sample": member(row, "sample")}
+            for row in eval_rows(server, member(source, "source"))]
+    template = member(member(source, "input_messages"), "template", "objects")
+    run = EVAL_RUNS.add(
+        server, request.body, eval_id, eval_id=eval_id, status="queued",
+        model=str(source.get("model") or "gpt-5-mini"), error={"code": "", "message": ""},
+        per_model_usage=[], per_testing_criteria_results=[], report_url=f"{server.url}/evals",
+        result_counts={"total": 0, "errored": 0, "failed": 0, "passed": 0})
+    return advance(server, run, evaluate(server, criteria, run, rows, template))
+
+
+########################################################################
+## 12. HTTP: reading requests, sending answers, faults
 ########################################################################
 
 BLOCK = 1 << 16
@@ -2791,7 +3086,7 @@ def blocks_of(path: str) -> Iterator[bytes]:
 
 
 ########################################################################
-## 12. The server, and the command line
+## 13. The server, and the command line
 ########################################################################
 
 
