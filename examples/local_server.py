@@ -12,9 +12,9 @@ objects, streams, pages, errors.  What it says is made by a small grammar from t
 with dice seeded by them: the same request gets the same answer, plain or streamed.  Functions are
 called when they are forced, required, or named in the last message, with arguments that fit their
 JSON schema (its `pattern` and `not` excepted); structured outputs are made in the same way.
-Vectors of texts that share words are close, moderation is a list of words; batches, videos,
-fine-tuning jobs and evals take their time in the background.  Pictures are striped PNGs, speech is
-a buzz that a transcription still understands, a video has no picture.
+Vectors of texts that share words are close, moderation is a list of words; batches, fine-tuning
+jobs, evals, videos and runs of assistants take their time in the background.  Pictures are striped
+PNGs, speech is a buzz that a transcription still understands, a video has no picture.
 Everything is in memory, uploads in a temporary directory, and gone when the server stops.
 
 Any key will do, except "wrong-key" and what starts with "sk-wrong"; any model, except names that
@@ -60,8 +60,9 @@ CONTENTS (grep '^## ' for the line numbers)
     9. Uploads, vector stores and containers
     10. Conversations and webhooks
     11. Fine-tuning, graders and evals
-    12. HTTP: reading requests, sending answers, faults
-    13. The server, and the command line
+    12. Assistants
+    13. HTTP: reading requests, sending answers, faults
+    14. The server, and the command line
 """
 
 from __future__ import annotations
@@ -2693,7 +2694,264 @@ def create_eval_run(request: Request, eval_id: str) -> Result:
 
 
 ########################################################################
-## 12. HTTP: reading requests, sending answers, faults
+## 12. Assistants
+########################################################################
+
+MAKES_ASSISTANT = """
+    description string, instructions string, metadata object, name string, top_p number 0..1,
+    reasoning_effort string, response_format string/object, temperature number 0..2,
+    tool_resources object, tools objects,
+"""
+MAKES_RUN = """
+    assistant_id! string, instructions string, max_completion_tokens integer, metadata object,
+    max_prompt_tokens integer, model string, parallel_tool_calls boolean, stream boolean,
+    response_format string/object, temperature number 0..2, tool_choice string/object,
+    tools objects, top_p number 0..1, truncation_strategy object,
+"""
+ASSISTANTS = Kind("/assistants", "assistant", "asst_", {
+    "model": "", "name": None, "description": None, "instructions": None, "tools": [],
+    "tool_resources": {}, "metadata": {}, "temperature": 1.0, "top_p": 1.0,
+    "response_format": "auto", "reasoning_effort": None,
+}, create=MAKES_ASSISTANT + "model! string", update=MAKES_ASSISTANT + "model string")
+
+
+# Before the routes of THREADS: it is no thread that is called "runs".
+@route("POST", "/threads/runs", MAKES_RUN + "thread object, tool_resources object")
+def create_thread_and_run(request: Request) -> Result:
+    body = request.body
+    ASSISTANTS.get(request.server, body["assistant_id"])
+    given = dict({"tool_resources": body.get("tool_resources")}, **(body.get("thread") or {}))
+    thread = make_thread(request.server, given)
+    return start_run(request, thread["id"], [("thread.created", thread)])
+
+
+THREADS = Kind("/threads", "thread", "thread_", {"metadata": {}, "tool_resources": {}},
+               update="metadata object, tool_resources object", verbs="retrieve delete")
+MESSAGES = Kind("/messages", "thread.message", "msg_", {
+    "role": "user", "metadata": {}, "attachments": [],
+}, parent=THREADS, update="metadata object")
+RUNS = Kind("/runs", "thread.run", "run_", {
+    "assistant_id": "", "model": "", "instructions": "", "tools": [], "metadata": {},
+    "temperature": 1.0, "top_p": 1.0, "max_completion_tokens": None, "max_prompt_tokens": None,
+    "tool_choice": "auto", "parallel_tool_calls": True, "response_format": "auto",
+    "truncation_strategy": {"type": "auto", "last_messages": None}, "reasoning_effort": None,
+}, parent=THREADS, update="metadata object", verbs="retrieve list cancel")
+STEPS = Kind("/steps", "thread.run.step", "step_", {}, parent=RUNS, verbs="retrieve list")
+ThreadEvent = Tuple[str, JSON]  # its name and its data
+
+
+def make_thread(server: LocalServer, given: JSON) -> JSON:
+    thread = THREADS.add(server, given).json
+    for message in member(given, "messages", "objects"):
+        add_message(server, thread["id"], message)
+    return thread
+
+
+def add_message(server: LocalServer, thread_id: str, given: JSON, **more: Any) -> Record:
+    choice_of(given, "role", ("user", "assistant"))
+    content = given.get("content") or []
+    parts = [
+        {"type": "text", "text": {"value": part if isinstance(part, str) else part["text"],
+                                  "annotations": []}}
+        if isinstance(part, str) or isinstance(part.get("text"), str) else part
+        for part in ([content] if isinstance(content, str) else content)
+    ]
+    shown: JSON = {
+        "content": parts, "thread_id": thread_id, "status": "completed", "completed_at": now(),
+        "assistant_id": None, "run_id": None, "incomplete_at": None, "incomplete_details": None,
+    }
+    return MESSAGES.add(server, given, thread_id, **dict(shown, **more))
+
+
+def text_of_message(message: JSON) -> str:
+    return text_of([part["text"]["value"] if part["type"] == "text" else part
+                    for part in message["content"]])
+
+
+@route("POST", "/threads", "messages objects, metadata object, tool_resources object")
+def create_thread(request: Request) -> Result:
+    return make_thread(request.server, request.body)
+
+
+@route("POST", "/threads/{thread_id}/messages", """
+    content! string/objects, role! string, attachments objects, metadata object
+""")
+def create_message(request: Request, thread_id: str) -> Result:
+    return add_message(request.server, thread_id, request.body).json
+
+
+@route("POST", "/threads/{thread_id}/runs", MAKES_RUN + """
+    additional_instructions string, additional_messages objects, reasoning_effort string
+""")
+def create_run(request: Request, thread_id: str) -> Result:
+    return start_run(request, thread_id, [])
+
+
+def start_run(request: Request, thread_id: str, before: List[ThreadEvent]) -> Result:
+    """Make a run, and let it go on in the background or in a stream."""
+    body, server = request.body, request.server
+    for run in RUNS.store(server, (thread_id,)).all():
+        if run["status"] not in ENDED:
+            raise APIError(400, f"Thread {thread_id} already has an active run {run['id']}.")
+    assistant = ASSISTANTS.get(server, body["assistant_id"]).json
+    given = {name: assistant[name] for name in ASSISTANTS.fields if name != "metadata"}
+    given.update({name: value for name, value in body.items() if value is not None})
+    if body.get("additional_instructions"):
+        given["instructions"] = f"{given['instructions'] or ''}\n{body['additional_instructions']}"
+    for message in body.get("additional_messages") or []:
+        add_message(server, thread_id, message)
+    reply, asked = run_reply(server, thread_id, given)
+    record = RUNS.add(
+        server, given, thread_id, thread_id=thread_id, status="queued", required_action=None,
+        expires_at=now() + 600, started_at=None, completed_at=None, cancelled_at=None,
+        failed_at=None, incomplete_details=None, last_error=None, usage=None)
+    created = ("thread.run.created", record.json)
+    return follow_run(request, record, before + [created], run_events(server, record, reply, asked))
+
+
+def run_reply(
+    server: LocalServer, thread_id: str, run: JSON, outputs: Iterable[str] = ()
+) -> Tuple[Reply, int]:
+    """What a run comes to, and the number of tokens of its prompt."""
+    turns = [("system", str(run["instructions"]))] if run.get("instructions") else []
+    turns += [(m["role"], text_of_message(m)) for m in MESSAGES.store(server, (thread_id,)).all()]
+    prompt = Prompt(run["model"], turns)
+    prompt.allow_tools(run.get("tools") or [], run.get("tool_choice"))
+    prompt.parallel = run.get("parallel_tool_calls") is not False
+    prompt.limit = run.get("max_completion_tokens")
+    format = run.get("response_format")
+    prompt.schema = schema_of(format if isinstance(format, dict) else {}, "response_format")
+    for output in outputs:
+        prompt.turns.append(("tool", output))
+        prompt.tool_choice = "none"  # what was called for has come
+    return prompt.reply(), prompt.token_count()
+
+
+def follow_run(
+    request: Request, run: Record, before: List[ThreadEvent], events: Iterator[ThreadEvent]
+) -> Result:
+    """Answer with the events of a run as a stream; or with the run, while they happen."""
+    server, first = request.server, run.json
+
+    def happen() -> Iterator[ThreadEvent]:
+        yield from before
+        try:
+            for event in events:
+                if run.json["status"] == "cancelled":
+                    yield "thread.run.cancelled", run.json
+                    return
+                yield event
+        finally:  # if the client left its stream
+            run.change(ENDED + ("requires_action",), status="cancelled", cancelled_at=now())
+
+    def stream() -> Iterator[bytes]:
+        for name, data in happen():
+            yield sse(data, name)
+        yield sse(b"[DONE]", "done")
+
+    def work() -> None:
+        for name, _ in happen():
+            rests = name in ("thread.run.queued", "thread.run.in_progress")
+            server.pause(BACKGROUND_STEP if rests else server.pace)
+            if server.closing.is_set():
+                return
+
+    if request.body.get("stream"):
+        return stream()
+    server.in_background(work)
+    return first
+
+
+def run_events(
+    server: LocalServer, run: Record, reply: Reply, asked: int
+) -> Iterator[ThreadEvent]:
+    """What happens in a run, from queued on."""
+    thread_id, run_id, start = run.json["thread_id"], run.json["id"], now()
+    usage = {name: count for name, count in chat_usage(asked, reply.token_count()).items()
+             if isinstance(count, int)}
+
+    def to(record: Record, status: str, **fields: Any) -> ThreadEvent:
+        record.change(ENDED, status=status, **fields)
+        return f"{record.json['object']}.{status}", record.json
+
+    yield to(run, "queued")
+    yield to(run, "in_progress", started_at=start)
+    kind = "tool_calls" if reply.calls else "message_creation"
+    message_id = new_id("msg_")
+    step = STEPS.add(
+        server, {}, thread_id, run_id, run_id=run_id, thread_id=thread_id, type=kind,
+        assistant_id=run.json["assistant_id"], status="in_progress", usage=None, metadata=None,
+        cancelled_at=None, completed_at=None, expired_at=None, failed_at=None, last_error=None,
+        step_details={"type": kind, kind: [] if reply.calls else {"message_id": message_id}})
+    yield "thread.run.step.created", step.json
+    yield to(step, "in_progress")
+    if reply.calls:
+        calls: List[JSON] = []
+        for index, call in enumerate(reply.calls):
+            pieces: List[JSON] = [{"name": call.name, "arguments": "", "output": None}]
+            pieces += [{"arguments": token} for token in tokens(call.arguments)]
+            for piece in pieces:
+                shown = {"index": index, "type": "function", "id": call.id, "function": piece}
+                yield "thread.run.step.delta", {
+                    "id": step.json["id"], "object": "thread.run.step.delta",
+                    "delta": {"step_details": {"type": kind, "tool_calls": [shown]}}}
+            function = {"name": call.name, "arguments": call.arguments}
+            calls.append({"id": call.id, "type": "function", "function": function})
+        step.change(step_details={"type": kind, "tool_calls": [
+            dict(call, function=dict(call["function"], output=None)) for call in calls]})
+        yield to(run, "requires_action", required_action={
+            "type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": calls}})
+        return
+    message = add_message(
+        server, thread_id, {"role": "assistant"}, id=message_id, status="in_progress",
+        completed_at=None, assistant_id=run.json["assistant_id"], run_id=run_id)
+    yield "thread.message.created", message.json
+    yield to(message, "in_progress")
+    for index, token in enumerate(tokens(reply.text)):
+        text = {"value": token} if index else {"value": token, "annotations": []}
+        yield "thread.message.delta", {
+            "id": message_id, "object": "thread.message.delta",
+            "delta": {"content": [{"index": 0, "type": "text", "text": text}]}}
+    content = [{"type": "text", "text": {"value": reply.text, "annotations": []}}]
+    if reply.finish_reason == "length":
+        yield to(message, "incomplete", content=content, incomplete_at=now(),
+                 incomplete_details={"reason": "max_tokens"})
+        yield to(step, "completed", completed_at=now(), usage=usage)
+        yield to(run, "incomplete", usage=usage,
+                 incomplete_details={"reason": "max_completion_tokens"})
+        return
+    yield to(message, "completed", content=content, completed_at=now())
+    yield to(step, "completed", completed_at=now(), usage=usage)
+    yield to(run, "completed", completed_at=now(), usage=usage)
+
+
+@route("POST", "/threads/{thread_id}/runs/{run_id}/submit_tool_outputs", """
+    tool_outputs! objects, stream boolean
+""")
+def submit_tool_outputs(request: Request, thread_id: str, run_id: str) -> Result:
+    server, run = request.server, RUNS.get(request.server, thread_id, run_id)
+    if run.json["status"] != "requires_action":
+        raise APIError(400, f"Runs in status \"{run.json['status']}\" do not accept tool outputs.")
+    outputs = {str(output.get("tool_call_id")): output.get("output")
+               for output in request.body["tool_outputs"]}
+    calls = run.json["required_action"]["submit_tool_outputs"]["tool_calls"]
+    if {call["id"] for call in calls} != set(outputs):
+        raise APIError(400, "Expected tool outputs for all of the call_ids of the run, and for "
+                       "no others.", "tool_outputs")
+    steps = list(STEPS.store(server, (thread_id, run_id)).records.values())
+    steps[-1].change(status="completed", completed_at=now(), step_details={
+        "type": "tool_calls", "tool_calls": [
+            dict(call, function=dict(call["function"], output=outputs[call["id"]]))
+            for call in calls]})
+    reply, asked = run_reply(server, thread_id, run.json, [
+        text_of(outputs[call["id"]]) for call in calls])
+    run.change(status="queued", required_action=None)
+    before = [("thread.run.step.completed", steps[-1].json)]
+    return follow_run(request, run, before, run_events(server, run, reply, asked))
+
+
+########################################################################
+## 13. HTTP: reading requests, sending answers, faults
 ########################################################################
 
 BLOCK = 1 << 16
@@ -3086,7 +3344,7 @@ def blocks_of(path: str) -> Iterator[bytes]:
 
 
 ########################################################################
-## 13. The server, and the command line
+## 14. The server, and the command line
 ########################################################################
 
 
