@@ -107,6 +107,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
     R = TypeVar("R")
     E = TypeVar("E")
+    A = TypeVar("A")
     C = TypeVar("C")
     PageT = TypeVar("PageT")
     Converter = Callable[[Any], Any]
@@ -3039,7 +3040,7 @@ class AsyncPage(AsyncPageMethods[T]):
     """A list that the API always sends whole."""
 
 
-class SyncCursorPage(SyncPageMethods[T]):
+class ByLastItem(BaseModel):
     """A page whose successor starts after its last item."""
 
     has_more: Optional[bool] = None
@@ -3050,18 +3051,74 @@ class SyncCursorPage(SyncPageMethods[T]):
         return after_last_item(self)
 
 
-class AsyncCursorPage(AsyncPageMethods[T]):
-    """A page whose successor starts after its last item."""
+class ByLastID(BaseModel):
+    """A page that names the item after which its successor starts."""
 
     has_more: Optional[bool] = None
     first_id: Optional[str] = None
     last_id: Optional[str] = None
 
     def next_page_info(self) -> Optional[PageInfo]:
-        return after_last_item(self)
+        return PageInfo(params={"after": self.last_id}) if self.last_id else None
 
 
-ASYNC_PAGES: Dict[Any, Any] = {SyncPage: AsyncPage, SyncCursorPage: AsyncCursorPage}
+class ByNext(BaseModel):
+    """A page that names what its successor starts after."""
+
+    has_more: Optional[bool] = None
+    next: Optional[str] = None
+
+    def next_page_info(self) -> Optional[PageInfo]:
+        return PageInfo(params={"after": self.next}) if self.next else None
+
+
+class ByToken(BaseModel):
+    """A page with a token for its successor."""
+
+    has_more: Optional[bool] = None
+    next: Optional[str] = None
+
+    def next_page_info(self) -> Optional[PageInfo]:
+        return PageInfo(params={"page": self.next}) if self.next else None
+
+
+class SyncCursorPage(ByLastItem, SyncPageMethods[T]):
+    __doc__ = ByLastItem.__doc__
+
+
+class AsyncCursorPage(ByLastItem, AsyncPageMethods[T]):
+    __doc__ = ByLastItem.__doc__
+
+
+class SyncConversationCursorPage(ByLastID, SyncPageMethods[T]):
+    __doc__ = ByLastID.__doc__
+
+
+class AsyncConversationCursorPage(ByLastID, AsyncPageMethods[T]):
+    __doc__ = ByLastID.__doc__
+
+
+class SyncNextCursorPage(ByNext, SyncPageMethods[T]):
+    __doc__ = ByNext.__doc__
+
+
+class AsyncNextCursorPage(ByNext, AsyncPageMethods[T]):
+    __doc__ = ByNext.__doc__
+
+
+class SyncTokenPage(ByToken, SyncPageMethods[T]):
+    __doc__ = ByToken.__doc__
+
+
+class AsyncTokenPage(ByToken, AsyncPageMethods[T]):
+    __doc__ = ByToken.__doc__
+
+
+ASYNC_PAGES: Dict[Any, Any] = {
+    SyncPage: AsyncPage, SyncCursorPage: AsyncCursorPage,
+    SyncConversationCursorPage: AsyncConversationCursorPage,
+    SyncNextCursorPage: AsyncNextCursorPage, SyncTokenPage: AsyncTokenPage,
+}
 
 
 class AsyncPaginator(Generic[T, PageT]):
@@ -3781,6 +3838,22 @@ if TYPE_CHECKING:
 
         @overload
         def __get__(
+            self: Endpoint[P, SyncConversationCursorPage[T]], api: Resource[AsyncOpenAI],
+            owner: Any = ...
+        ) -> Callable[P, AsyncPaginator[T, AsyncConversationCursorPage[T]]]: ...
+
+        @overload
+        def __get__(
+            self: Endpoint[P, SyncNextCursorPage[T]], api: Resource[AsyncOpenAI], owner: Any = ...
+        ) -> Callable[P, AsyncPaginator[T, AsyncNextCursorPage[T]]]: ...
+
+        @overload
+        def __get__(
+            self: Endpoint[P, SyncTokenPage[T]], api: Resource[AsyncOpenAI], owner: Any = ...
+        ) -> Callable[P, AsyncPaginator[T, AsyncTokenPage[T]]]: ...
+
+        @overload
+        def __get__(
             self, api: Resource[AsyncOpenAI], owner: Any = ...
         ) -> Callable[P, Coroutine[Any, Any, R]]: ...
 
@@ -3798,6 +3871,25 @@ if TYPE_CHECKING:
         def __get__(
             self: Endpoint[P, SyncPage[T]], api: Resource[Raw[AsyncOpenAI]], owner: Any = ...
         ) -> Callable[P, Coroutine[Any, Any, LegacyAPIResponse[AsyncPage[T]]]]: ...
+
+        @overload
+        def __get__(
+            self: Endpoint[P, SyncConversationCursorPage[T]], api: Resource[Raw[AsyncOpenAI]],
+            owner: Any = ...
+        ) -> Callable[
+            P, Coroutine[Any, Any, LegacyAPIResponse[AsyncConversationCursorPage[T]]]
+        ]: ...
+
+        @overload
+        def __get__(
+            self: Endpoint[P, SyncNextCursorPage[T]], api: Resource[Raw[AsyncOpenAI]],
+            owner: Any = ...
+        ) -> Callable[P, Coroutine[Any, Any, LegacyAPIResponse[AsyncNextCursorPage[T]]]]: ...
+
+        @overload
+        def __get__(
+            self: Endpoint[P, SyncTokenPage[T]], api: Resource[Raw[AsyncOpenAI]], owner: Any = ...
+        ) -> Callable[P, Coroutine[Any, Any, LegacyAPIResponse[AsyncTokenPage[T]]]]: ...
 
         @overload
         def __get__(
@@ -3822,58 +3914,82 @@ if TYPE_CHECKING:
 
         @overload
         def __get__(
+            self: Endpoint[P, SyncConversationCursorPage[T]], api: Resource[Streamed[AsyncOpenAI]],
+            owner: Any = ...
+        ) -> Callable[
+            P, AsyncResponseContextManager[AsyncAPIResponse[AsyncConversationCursorPage[T]]]
+        ]: ...
+
+        @overload
+        def __get__(
+            self: Endpoint[P, SyncNextCursorPage[T]], api: Resource[Streamed[AsyncOpenAI]],
+            owner: Any = ...
+        ) -> Callable[P, AsyncResponseContextManager[AsyncAPIResponse[AsyncNextCursorPage[T]]]]: ...
+
+        @overload
+        def __get__(
+            self: Endpoint[P, SyncTokenPage[T]], api: Resource[Streamed[AsyncOpenAI]],
+            owner: Any = ...
+        ) -> Callable[P, AsyncResponseContextManager[AsyncAPIResponse[AsyncTokenPage[T]]]]: ...
+
+        @overload
+        def __get__(
             self, api: Resource[Streamed[AsyncOpenAI]], owner: Any = ...
         ) -> Callable[P, AsyncResponseContextManager[AsyncAPIResponse[R]]]: ...
 
         def __get__(self, api: Any, owner: Any = ...) -> Any: ...
 
-    class StreamingMethod(Generic[P, R, Q, E, S]):
-        """A method whose argument `stream` decides whether it returns R or E."""
+    class StreamingMethod(Generic[P, A, Q, E, S, R]):
+        """A method whose argument `stream` decides whether it returns A or E; else R or E."""
 
         @overload
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> A: ...
         @overload
         def __call__(self, *args: Q.args, **kwargs: Q.kwargs) -> E: ...
         @overload
         def __call__(self, *args: S.args, **kwargs: S.kwargs) -> Union[R, E]: ...
         def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
-    class StreamingEndpoint(Generic[P, R, Q, E, S]):
+    class StreamingEndpoint(Generic[P, A, Q, E, S, R]):
         """An endpoint that can stream, by the type of the client: P without, Q with a stream."""
 
         @overload
         def __get__(
             self, api: Resource[OpenAI], owner: Any = ...
-        ) -> StreamingMethod[P, R, Q, Stream[E], S]: ...
+        ) -> StreamingMethod[P, A, Q, Stream[E], S, R]: ...
 
         @overload
         def __get__(self, api: Resource[AsyncOpenAI], owner: Any = ...) -> StreamingMethod[
-            P, Coroutine[Any, Any, R], Q, Coroutine[Any, Any, AsyncStream[E]], S
+            P, Coroutine[Any, Any, A], Q, Coroutine[Any, Any, AsyncStream[E]],
+            S, Coroutine[Any, Any, R]
         ]: ...
 
         @overload
         def __get__(self, api: Resource[Raw[OpenAI]], owner: Any = ...) -> StreamingMethod[
-            P, LegacyAPIResponse[R], Q, LegacyAPIResponse[Stream[E]], S
+            P, LegacyAPIResponse[A], Q, LegacyAPIResponse[Stream[E]], S, LegacyAPIResponse[R]
         ]: ...
 
         @overload
         def __get__(self, api: Resource[Raw[AsyncOpenAI]], owner: Any = ...) -> StreamingMethod[
-            P, Coroutine[Any, Any, LegacyAPIResponse[R]],
-            Q, Coroutine[Any, Any, LegacyAPIResponse[AsyncStream[E]]], S
+            P, Coroutine[Any, Any, LegacyAPIResponse[A]],
+            Q, Coroutine[Any, Any, LegacyAPIResponse[AsyncStream[E]]],
+            S, Coroutine[Any, Any, LegacyAPIResponse[R]]
         ]: ...
 
         @overload
         def __get__(self, api: Resource[Streamed[OpenAI]], owner: Any = ...) -> StreamingMethod[
-            P, ResponseContextManager[APIResponse[R]],
-            Q, ResponseContextManager[APIResponse[Stream[E]]], S
+            P, ResponseContextManager[APIResponse[A]],
+            Q, ResponseContextManager[APIResponse[Stream[E]]],
+            S, ResponseContextManager[APIResponse[R]]
         ]: ...
 
         @overload
         def __get__(
             self, api: Resource[Streamed[AsyncOpenAI]], owner: Any = ...
         ) -> StreamingMethod[
-            P, AsyncResponseContextManager[AsyncAPIResponse[R]],
-            Q, AsyncResponseContextManager[AsyncAPIResponse[AsyncStream[E]]], S
+            P, AsyncResponseContextManager[AsyncAPIResponse[A]],
+            Q, AsyncResponseContextManager[AsyncAPIResponse[AsyncStream[E]]],
+            S, AsyncResponseContextManager[AsyncAPIResponse[R]]
         ]: ...
 
         def __get__(self, api: Any, owner: Any = ...) -> Any: ...
@@ -3882,21 +3998,23 @@ if TYPE_CHECKING:
         """The decorators GET, POST and DELETE.
 
         An endpoint that can stream passes two more stubs, which only type checkers look into:
-        `plain` has the signature without a stream, `events` the one with a stream of what it
-        returns.
+        `plain` has the signature without a stream and what most such calls return, `events` the
+        one with a stream of what it returns.
         """
 
         @overload
         def __call__(
-            self, path: str, *, plain: Callable[Concatenate[Any, P], object],
+            self, path: str, *, plain: Callable[Concatenate[Any, P], A],
             events: Callable[Concatenate[Any, Q], E], form: Sequence[str] = ...,
-            headers: Mapping[str, str] = ...,
-        ) -> Callable[[Callable[Concatenate[Any, S], R]], StreamingEndpoint[P, R, Q, E, S]]: ...
+            query: Sequence[str] = ..., headers: Mapping[str, str] = ..., deprecated: str = ...,
+            returns: Any = ...,
+        ) -> Callable[[Callable[Concatenate[Any, S], R]], StreamingEndpoint[P, A, Q, E, S, R]]: ...
 
         @overload
         def __call__(
-            self, path: str, *, form: Sequence[str] = ..., headers: Mapping[str, str] = ...,
-            deprecated: str = ..., before: Any = ..., after: Any = ...,
+            self, path: str, *, form: Sequence[str] = ..., query: Sequence[str] = ...,
+            headers: Mapping[str, str] = ..., deprecated: str = ..., returns: Any = ...,
+            before: Any = ..., after: Any = ..., json_without_file: bool = ...,
         ) -> Callable[[Callable[Concatenate[Any, P], R]], Endpoint[P, R]]: ...
 
         def __call__(self, path: str, **details: Any) -> Any: ...
@@ -3914,18 +4032,22 @@ else:
         """A verb, a path, and a stub whose signature is the schema.
 
         - form: names of the parameters that are files, which makes the body multipart
+        - json_without_file: the body is JSON where none of these is given
+        - query: names of the parameters that go into the URL although there is a body
         - headers: sent with every request of this endpoint
         - plain, events: the stubs of a call without and with a stream
         - deprecated: what to use instead
+        - returns(given): the name of the result's type, where the arguments decide it
         - before(given), after(parsed JSON, given): change what is sent, or what came back
         """
 
         def __init__(
-            self, verb, path, stub, form=None, headers=(), plain=None, events=None, deprecated=None,
-            before=None, after=None,
+            self, verb, path, stub, form=None, query=(), headers=(), plain=None, events=None,
+            deprecated=None, returns=None, before=None, after=None, json_without_file=False,
         ):
             self.verb, self.path, self.stub, self.form = verb, path, stub, form
-            self.headers, self.deprecated = headers, deprecated
+            self.query, self.headers, self.deprecated = query, headers, deprecated
+            self.returns, self.json_without_file = returns, json_without_file
             self.event = events and events.__annotations__["return"]
             self.before, self.after = before, after
             self.method = None
@@ -3956,9 +4078,10 @@ else:
                         required += [name] if kind.startswith("Required[") else []
             # In the order in which the official client sends them.
             if self.event is not None:
-                names.remove("stream")
-                later = (i for i, n in enumerate(names) if n not in required and n > "stream")
-                names.insert(next(later, len(names)), "stream")
+                names = [name for name in names if name not in self.stub.__kwdefaults__]
+                for name in self.stub.__kwdefaults__:
+                    later = (i for i, n in enumerate(names) if n not in required and n > name)
+                    names.insert(next(later, len(names)), name)
             if self.verb == "POST" and self.form is None:
                 names.sort(key=lambda name: (LEADING_KEYS + (name,)).index(name))
             self.names, self.required = tuple(names), tuple(required)
@@ -4039,6 +4162,7 @@ else:
                 call.event, call.stream = self.event, bool(given.get("stream"))
             if self.before is not None:
                 given = self.before(given)
+            call.query = {name: given.pop(name) for name in self.query if name in given}
             if self.verb == "GET" or (self.verb == "DELETE" and given):
                 call.query = given
             elif self.form is not None:
@@ -4049,6 +4173,8 @@ else:
                     call.form += [(name, None)] if file is None and required else (
                         named_files(name, file)
                     )
+                if self.json_without_file and not call.form:
+                    call.form = None
                 call.body = given
             elif len(self.names) > len(pieces) // 2:  # else this endpoint has no body at all
                 call.body = given
@@ -4062,6 +4188,8 @@ else:
             if "timeout" in kwargs:
                 call.timeout = kwargs["timeout"]
             call.cast, call.item, call.view = self.page, self.item, api._view
+            if self.returns is not None:
+                call.cast = self.returns(kwargs)
             if self.after is not None:
                 call.finish = lambda parsed: self.after(parsed, kwargs)
             return call
@@ -5357,7 +5485,7 @@ class Responses(Resource[C]):
 
     def _create_plain(
         self, *, stream: Optional[Literal[False]] = ..., **params: Unpack[ResponseCreateParams]
-    ) -> object: ...
+    ) -> Response: ...
     def _create_events(
         self, *, stream: Literal[True], **params: Unpack[ResponseCreateParams]
     ) -> ResponseStreamEvent: ...
@@ -5375,7 +5503,7 @@ class Responses(Resource[C]):
     def _retrieve_plain(
         self, response_id: str, *, stream: Optional[Literal[False]] = ...,
         **params: Unpack[ResponseRetrieveParams]
-    ) -> object: ...
+    ) -> Response: ...
     def _retrieve_events(
         self, response_id: str, *, stream: Literal[True], **params: Unpack[ResponseRetrieveParams]
     ) -> ResponseStreamEvent: ...
@@ -8371,7 +8499,7 @@ class ChatCompletions(Resource[C]):
     def _create_plain(
         self, *, stream: Optional[Literal[False]] = ...,
         **params: Unpack[ChatCompletionCreateParams]
-    ) -> object: ...
+    ) -> ChatCompletion: ...
     def _create_events(
         self, *, stream: Literal[True], **params: Unpack[ChatCompletionCreateParams]
     ) -> ChatCompletionChunk: ...
@@ -8941,7 +9069,7 @@ class Completions(Resource[C]):
 
     def _create_plain(
         self, *, stream: Optional[Literal[False]] = ..., **params: Unpack[CompletionCreateParams]
-    ) -> object: ...
+    ) -> Completion: ...
     def _create_events(
         self, *, stream: Literal[True], **params: Unpack[CompletionCreateParams]
     ) -> Completion: ...

@@ -3158,6 +3158,31 @@ def test_models_come_on_one_page() -> None:
         assert type(page.data[0]) is openai.Model
 
 
+@pytest.mark.parametrize("page, cursor, name", [
+    ("ConversationCursor", {"last_id": "n"}, "after"), ("NextCursor", {"next": "n"}, "after"),
+    ("Token", {"next": "n"}, "page"),
+])
+def test_pages_that_name_their_successor(page: str, cursor: Dict[str, Any], name: str) -> None:
+    sync, twin = getattr(openai, f"Sync{page}Page"), getattr(openai, f"Async{page}Page")
+    pages = [{"data": [{"id": "a"}], "has_more": True, **cursor}, {"data": [{"id": "b"}]}]
+    with RawServer(*map(answer, pages * 2)) as server:
+        found: Any = client_of(server).get_api_list("/x?y=1", page=sync, model=openai.Model)
+        assert type(found) is sync and found.next_page_info().params == {name: "n"}
+        assert [item.id for item in found] == ["a", "b"] and type(found.data[0]) is openai.Model
+
+        async def main() -> None:
+            async with async_client_of(server) as client:
+                pages: Any = client.get_api_list("/x?y=1", page=twin, model=openai.Model)
+                assert type(await pages) is twin
+
+        asyncio.run(main())
+    assert targets(server) == ["/v1/x?y=1", f"/v1/x?y=1&{name}=n", "/v1/x?y=1"]
+    for over in ({"has_more": False, **cursor}, {"has_more": True}, {}):
+        with RawServer(answer({"data": [{"id": "a"}], **over})) as server:
+            found = client_of(server).get_api_list("/x", page=sync, model=openai.Model)
+            assert not found.has_next_page()
+
+
 def test_async_pages_are_awaited_or_iterated() -> None:
     async def main(server: RawServer) -> None:
         async with async_client_of(server) as client:
