@@ -4345,6 +4345,7 @@ class API(Resource[C]):
     models: Models[C]
     files: Files[C]
     batches: Batches[C]
+    fine_tuning: FineTuning[C]
     with_raw_response: API[Raw[C]]
     with_streaming_response: API[Streamed[C]]
 
@@ -9575,6 +9576,574 @@ class BatchUsageInputTokensDetails(BaseModel):
     cached_tokens: int
 
 
+# ---- 8.10 Fine-tuning ---- https://platform.openai.com/docs/api-reference/fine-tuning
+
+
+TextSimilarityMetric = Literal[
+    "cosine", "fuzzy_match", "bleu", "gleu", "meteor", "rouge_1", "rouge_2", "rouge_3", "rouge_4",
+    "rouge_5", "rouge_l",
+]
+
+
+class FineTuning(Resource[C]):
+    """Train models on examples of your own."""
+
+    jobs: FineTuningJobs[C]
+    checkpoints: FineTuningCheckpoints[C]
+    alpha: FineTuningAlpha[C]
+    with_raw_response: FineTuning[Raw[C]]
+    with_streaming_response: FineTuning[Streamed[C]]
+
+
+class FineTuningJobs(Resource[C]):
+    """Start and watch the training of models."""
+
+    checkpoints: FineTuningJobsCheckpoints[C]
+    with_raw_response: FineTuningJobs[Raw[C]]
+    with_streaming_response: FineTuningJobs[Streamed[C]]
+
+    @POST("/fine_tuning/jobs")
+    def create(
+        self, *,
+        model: Union[str, Literal["babbage-002", "davinci-002", "gpt-3.5-turbo", "gpt-4o-mini"]],
+        training_file: str,
+        hyperparameters: Union[FineTuningHyperparametersParam, JSONObjectParam] = omit,
+        integrations: Optional[Iterable[Union[FineTuningIntegrationParam, JSONObjectParam]]] = omit,
+        metadata: Optional[Mapping[str, str]] = omit,
+        method: Union[FineTuningMethodParam, JSONObjectParam] = omit, seed: Optional[int] = omit,
+        suffix: Optional[str] = omit, validation_file: Optional[str] = omit,
+        **options: Unpack[Options]
+    ) -> FineTuningJob:
+        """Start to train a model on an uploaded file of examples.
+
+        Returns at once: ask retrieve() until `status` is final; `fine_tuned_model` then holds
+        the name of the new model.
+        """
+
+    @GET("/fine_tuning/jobs/{fine_tuning_job_id}")
+    def retrieve(self, fine_tuning_job_id: str, **options: Unpack[Options]) -> FineTuningJob:
+        """Fetch a fine-tuning job: its status, and the name of the model once it is trained."""
+
+    @GET("/fine_tuning/jobs")
+    def list(
+        self, *, after: str = omit, limit: int = omit, metadata: Optional[Mapping[str, str]] = omit,
+        **options: Unpack[Options]
+    ) -> SyncCursorPage[FineTuningJob]:
+        """List the fine-tuning jobs of your organization."""
+
+    @POST("/fine_tuning/jobs/{fine_tuning_job_id}/cancel")
+    def cancel(self, fine_tuning_job_id: str, **options: Unpack[Options]) -> FineTuningJob:
+        """Stop a fine-tuning job for good."""
+
+    @GET("/fine_tuning/jobs/{fine_tuning_job_id}/events")
+    def list_events(
+        self, fine_tuning_job_id: str, *, after: str = omit, limit: int = omit,
+        **options: Unpack[Options]
+    ) -> SyncCursorPage[FineTuningJobEvent]:
+        """List what a fine-tuning job reported while it ran."""
+
+    @POST("/fine_tuning/jobs/{fine_tuning_job_id}/pause")
+    def pause(self, fine_tuning_job_id: str, **options: Unpack[Options]) -> FineTuningJob:
+        """Interrupt a fine-tuning job until resume()."""
+
+    @POST("/fine_tuning/jobs/{fine_tuning_job_id}/resume")
+    def resume(self, fine_tuning_job_id: str, **options: Unpack[Options]) -> FineTuningJob:
+        """Let a paused fine-tuning job go on."""
+
+
+class FineTuningJobsCheckpoints(Resource[C]):
+    """The models that a job left on its way."""
+
+    with_raw_response: FineTuningJobsCheckpoints[Raw[C]]
+    with_streaming_response: FineTuningJobsCheckpoints[Streamed[C]]
+
+    @GET("/fine_tuning/jobs/{fine_tuning_job_id}/checkpoints")
+    def list(
+        self, fine_tuning_job_id: str, *, after: str = omit, limit: int = omit,
+        **options: Unpack[Options]
+    ) -> SyncCursorPage[FineTuningJobCheckpoint]:
+        """List the checkpoints of a fine-tuning job, each a model that can be used."""
+
+
+class FineTuningCheckpoints(Resource[C]):
+    """What can be done with the checkpoints of a job."""
+
+    permissions: FineTuningCheckpointsPermissions[C]
+    with_raw_response: FineTuningCheckpoints[Raw[C]]
+    with_streaming_response: FineTuningCheckpoints[Streamed[C]]
+
+
+class FineTuningCheckpointsPermissions(Resource[C]):
+    """Which projects may use a checkpoint."""
+
+    with_raw_response: FineTuningCheckpointsPermissions[Raw[C]]
+    with_streaming_response: FineTuningCheckpointsPermissions[Streamed[C]]
+
+    @POST("/fine_tuning/checkpoints/{fine_tuned_model_checkpoint}/permissions")
+    def create(
+        self, fine_tuned_model_checkpoint: str, *, project_ids: List[str],
+        **options: Unpack[Options]
+    ) -> SyncPage[CheckpointPermission]:
+        """Let other projects of the organization use a checkpoint.
+
+        These calls take an admin key, which the client has to have as `api_key`.
+        """
+
+    @GET(
+        "/fine_tuning/checkpoints/{fine_tuned_model_checkpoint}/permissions",
+        deprecated="fine_tuning.checkpoints.permissions.list()",
+    )
+    def retrieve(
+        self, fine_tuned_model_checkpoint: str, *, after: str = omit, limit: int = omit,
+        order: Literal["ascending", "descending"] = omit, project_id: str = omit,
+        **options: Unpack[Options]
+    ) -> CheckpointPermissionList:
+        """Fetch one page of who may use a checkpoint."""
+
+    @GET("/fine_tuning/checkpoints/{fine_tuned_model_checkpoint}/permissions")
+    def list(
+        self, fine_tuned_model_checkpoint: str, *, after: str = omit, limit: int = omit,
+        order: Literal["ascending", "descending"] = omit, project_id: str = omit,
+        **options: Unpack[Options]
+    ) -> SyncConversationCursorPage[CheckpointPermission]:
+        """List the projects that may use a checkpoint."""
+
+    @DELETE("/fine_tuning/checkpoints/{fine_tuned_model_checkpoint}/permissions/{permission_id}")
+    def delete(
+        self, permission_id: str, *, fine_tuned_model_checkpoint: str, **options: Unpack[Options]
+    ) -> CheckpointPermissionDeleted:
+        """Take from a project the use of a checkpoint."""
+
+
+class FineTuningAlpha(Resource[C]):
+    """What may still change."""
+
+    graders: FineTuningAlphaGraders[C]
+    with_raw_response: FineTuningAlpha[Raw[C]]
+    with_streaming_response: FineTuningAlpha[Streamed[C]]
+
+
+class FineTuningAlphaGraders(Resource[C]):
+    """Try the graders of reinforcement fine-tuning."""
+
+    with_raw_response: FineTuningAlphaGraders[Raw[C]]
+    with_streaming_response: FineTuningAlphaGraders[Streamed[C]]
+
+    @POST("/fine_tuning/alpha/graders/run")
+    def run(
+        self, *, grader: Union[GraderParam, JSONObjectParam], model_sample: str,
+        item: object = omit, **options: Unpack[Options]
+    ) -> GraderRunResponse:
+        """Try a grader on one answer of a model: `reward` is what it gives for it."""
+
+    @POST("/fine_tuning/alpha/graders/validate")
+    def validate(
+        self, *, grader: Union[GraderParam, JSONObjectParam], **options: Unpack[Options]
+    ) -> GraderValidateResponse:
+        """Check that a grader is well formed, without running it; returns it as understood."""
+
+
+class FineTuningJob(BaseModel):
+    """The training of a model."""
+
+    id: str
+    created_at: int  # Unix time, in seconds
+    error: Optional[FineTuningJobError] = None
+    fine_tuned_model: Optional[str] = None
+    finished_at: Optional[int] = None
+    hyperparameters: FineTuningHyperparameters
+    model: str
+    object: Literal["fine_tuning.job"]
+    organization_id: str
+    result_files: List[str]
+    seed: int
+    status: Literal["validating_files", "queued", "running", "succeeded", "failed", "cancelled"]
+    trained_tokens: Optional[int] = None
+    training_file: str
+    validation_file: Optional[str] = None
+    estimated_finish: Optional[int] = None  # Unix time, in seconds
+    integrations: Optional[List[FineTuningIntegration]] = None
+    metadata: Optional[Dict[str, str]] = None
+    method: Optional[FineTuningMethod] = None
+
+
+class FineTuningJobEvent(BaseModel):
+    """What a job reported."""
+
+    id: str
+    created_at: int
+    level: Literal["info", "warn", "error"]
+    message: str
+    object: Literal["fine_tuning.job.event"]
+    data: Optional[Any] = None
+    type: Optional[Literal["message", "metrics"]] = None
+
+
+class FineTuningJobCheckpoint(BaseModel):
+    """A model that a job left on its way."""
+
+    id: str
+    created_at: int
+    fine_tuned_model_checkpoint: str
+    fine_tuning_job_id: str
+    metrics: CheckpointMetrics
+    object: Literal["fine_tuning.job.checkpoint"]
+    step_number: int
+
+
+class CheckpointPermission(BaseModel):
+    id: str
+    created_at: int
+    object: Literal["checkpoint.permission"]
+    project_id: str
+
+
+class CheckpointPermissionList(BaseModel):
+    data: List[CheckpointPermission]
+    has_more: bool
+    object: Literal["list"]
+    first_id: Optional[str] = None
+    last_id: Optional[str] = None
+
+
+class CheckpointPermissionDeleted(BaseModel):
+    id: str
+    deleted: bool
+    object: Literal["checkpoint.permission"]
+
+
+class GraderRunResponse(BaseModel):
+    _api_names = {"api_model_grader_token_usage_per_model": "model_grader_token_usage_per_model"}
+
+    metadata: GraderMetadata
+    api_model_grader_token_usage_per_model: Dict[str, object]
+    reward: float
+    sub_rewards: Dict[str, object]
+
+
+class GraderValidateResponse(BaseModel):
+    grader: Optional[Grader] = None
+
+
+class FineTuningJobError(BaseModel):
+    code: str
+    message: str
+    param: Optional[str] = None
+
+
+class FineTuningHyperparameters(BaseModel):
+    batch_size: Optional[AutoInt] = None
+    learning_rate_multiplier: Optional[AutoFloat] = None
+    n_epochs: Optional[AutoInt] = None
+
+
+class FineTuningIntegration(BaseModel):
+    type: Literal["wandb"]
+    wandb: FineTuningWandb
+
+
+class FineTuningMethod(BaseModel):
+    type: Literal["supervised", "dpo", "reinforcement"]
+    dpo: Optional[DpoMethod] = None
+    reinforcement: Optional[ReinforcementMethod] = None
+    supervised: Optional[SupervisedMethod] = None
+
+
+class CheckpointMetrics(BaseModel):
+    full_valid_loss: Optional[float] = None
+    full_valid_mean_token_accuracy: Optional[float] = None
+    step: Optional[float] = None
+    train_loss: Optional[float] = None
+    train_mean_token_accuracy: Optional[float] = None
+    valid_loss: Optional[float] = None
+    valid_mean_token_accuracy: Optional[float] = None
+
+
+class GraderMetadata(BaseModel):
+    errors: GraderErrors
+    execution_time: float
+    name: str
+    sampled_model_name: Optional[str] = None
+    scores: Dict[str, object]
+    token_usage: Optional[int] = None
+    type: str
+
+
+class StringCheckGrader(BaseModel):
+    input: str
+    name: str
+    operation: Literal["eq", "ne", "like", "ilike"]
+    reference: str
+    type: Literal["string_check"]
+
+
+class TextSimilarityGrader(BaseModel):
+    evaluation_metric: TextSimilarityMetric
+    input: str
+    name: str
+    reference: str
+    type: Literal["text_similarity"]
+
+
+class PythonGrader(BaseModel):
+    name: str
+    source: str
+    type: Literal["python"]
+    image_tag: Optional[str] = None
+
+
+class ScoreModelGrader(BaseModel):
+    input: List[GraderInput]
+    model: str
+    name: str
+    type: Literal["score_model"]
+    range: Optional[List[float]] = None  # the lowest and the highest score; 0 to 1 unless given
+    sampling_params: Optional[GraderSampling] = None
+
+
+class MultiGrader(BaseModel):
+    calculate_output: str
+    graders: Union[
+        StringCheckGrader, TextSimilarityGrader, PythonGrader, ScoreModelGrader, LabelModelGrader,
+    ]
+    name: str
+    type: Literal["multi"]
+
+
+class FineTuningWandb(BaseModel):
+    project: str
+    entity: Optional[str] = None
+    name: Optional[str] = None
+    tags: Optional[List[str]] = None
+
+
+class DpoMethod(BaseModel):
+    hyperparameters: Optional[DpoHyperparameters] = None
+
+
+class ReinforcementMethod(BaseModel):
+    grader: Grader
+    hyperparameters: Optional[ReinforcementHyperparameters] = None
+
+
+class SupervisedMethod(BaseModel):
+    hyperparameters: Optional[FineTuningHyperparameters] = None
+
+
+class GraderErrors(BaseModel):
+    _api_names = {
+        "api_model_grader_parse_error": "model_grader_parse_error",
+        "api_model_grader_refusal_error": "model_grader_refusal_error",
+        "api_model_grader_server_error": "model_grader_server_error",
+        "api_model_grader_server_error_details": "model_grader_server_error_details",
+    }
+
+    formula_parse_error: bool
+    invalid_variable_error: bool
+    api_model_grader_parse_error: bool
+    api_model_grader_refusal_error: bool
+    api_model_grader_server_error: bool
+    api_model_grader_server_error_details: Optional[str] = None
+    other_error: bool
+    python_grader_runtime_error: bool
+    python_grader_runtime_error_details: Optional[str] = None
+    python_grader_server_error: bool
+    python_grader_server_error_type: Optional[str] = None
+    sample_parse_error: bool
+    truncated_observation_error: bool
+    unresponsive_reward_error: bool
+
+
+class GraderInput(BaseModel):
+    content: Union[
+        str, ResponseInputText, GraderText, GraderImage, GraderAudio,
+        List[Union[str, ResponseInputText, GraderText, GraderImage, GraderAudio]],
+    ]
+    role: Literal["user", "assistant", "system", "developer"]
+    type: Optional[Literal["message"]] = None
+
+
+class GraderSampling(BaseModel):
+    max_completions_tokens: Optional[int] = None
+    reasoning_effort: Optional[ReasoningEffort] = None
+    seed: Optional[int] = None
+    temperature: Optional[float] = None
+    top_p: Optional[float] = None
+
+
+class LabelModelGrader(BaseModel):
+    input: List[GraderInput]
+    labels: List[str]
+    model: str
+    name: str
+    passing_labels: List[str]
+    type: Literal["label_model"]
+
+
+class DpoHyperparameters(FineTuningHyperparameters):
+    beta: Optional[AutoFloat] = None
+
+
+class ReinforcementHyperparameters(FineTuningHyperparameters):
+    compute_multiplier: Optional[AutoFloat] = None
+    eval_interval: Optional[AutoInt] = None
+    eval_samples: Optional[AutoInt] = None
+    reasoning_effort: Optional[Literal["default", "low", "medium", "high"]] = None
+
+
+class GraderText(BaseModel):
+    text: str
+    type: Literal["output_text"]
+
+
+class GraderImage(BaseModel):
+    image_url: str
+    type: Literal["input_image"]
+    detail: Optional[str] = None
+
+
+class GraderAudio(BaseModel):
+    input_audio: GraderAudioData
+    type: Literal["input_audio"]
+
+
+class GraderAudioData(BaseModel):
+    data: str
+    format: Literal["mp3", "wav"]
+
+
+AutoInt = Union[Literal["auto"], int]
+AutoFloat = Union[Literal["auto"], float]
+Grader = Union[StringCheckGrader, TextSimilarityGrader, PythonGrader, ScoreModelGrader, MultiGrader]
+
+if TYPE_CHECKING:
+
+    class FineTuningHyperparametersParam(TypedDict, total=False):
+        batch_size: AutoInt
+        learning_rate_multiplier: AutoFloat
+        n_epochs: AutoInt
+
+    class FineTuningIntegrationParam(TypedDict, total=False):
+        type: Required[Literal["wandb"]]
+        wandb: Required[Union[FineTuningWandbParam, JSONObjectParam]]
+
+    class FineTuningMethodParam(TypedDict, total=False):
+        type: Required[Literal["supervised", "dpo", "reinforcement"]]
+        dpo: Union[DpoMethodParam, JSONObjectParam]
+        reinforcement: Union[ReinforcementMethodParam, JSONObjectParam]
+        supervised: Union[SupervisedMethodParam, JSONObjectParam]
+
+    class StringCheckGraderParam(TypedDict, total=False):
+        input: Required[str]
+        name: Required[str]
+        operation: Required[Literal["eq", "ne", "like", "ilike"]]
+        reference: Required[str]
+        type: Required[Literal["string_check"]]
+
+    class TextSimilarityGraderParam(TypedDict, total=False):
+        evaluation_metric: Required[TextSimilarityMetric]
+        input: Required[str]
+        name: Required[str]
+        reference: Required[str]
+        type: Required[Literal["text_similarity"]]
+
+    class PythonGraderParam(TypedDict, total=False):
+        name: Required[str]
+        source: Required[str]
+        type: Required[Literal["python"]]
+        image_tag: str
+
+    class ScoreModelGraderParam(TypedDict, total=False):
+        input: Required[Iterable[Union[GraderInputParam, JSONObjectParam]]]
+        model: Required[str]
+        name: Required[str]
+        type: Required[Literal["score_model"]]
+        range: Sequence[float]
+        sampling_params: Union[GraderSamplingParam, JSONObjectParam]
+
+    class MultiGraderParam(TypedDict, total=False):
+        calculate_output: Required[str]
+        graders: Required[
+            Union[
+                StringCheckGraderParam, TextSimilarityGraderParam, PythonGraderParam,
+                ScoreModelGraderParam, LabelModelGraderParam, JSONObjectParam,
+            ]
+        ]
+        name: Required[str]
+        type: Required[Literal["multi"]]
+
+    class FineTuningWandbParam(TypedDict, total=False):
+        project: Required[str]
+        entity: Optional[str]
+        name: Optional[str]
+        tags: List[str]
+
+    class DpoMethodParam(TypedDict, total=False):
+        hyperparameters: Union[DpoHyperparametersParam, JSONObjectParam]
+
+    class ReinforcementMethodParam(TypedDict, total=False):
+        grader: Required[Union[GraderParam, JSONObjectParam]]
+        hyperparameters: Union[ReinforcementHyperparametersParam, JSONObjectParam]
+
+    class SupervisedMethodParam(TypedDict, total=False):
+        hyperparameters: Union[FineTuningHyperparametersParam, JSONObjectParam]
+
+    class GraderInputParam(TypedDict, total=False):
+        content: Required[
+            Union[
+                str, ResponseInputTextParam, GraderTextParam, GraderImageParam, GraderAudioParam,
+                Iterable[Union[GraderInputItemParam, JSONObjectParam]], JSONObjectParam,
+            ]
+        ]
+        role: Required[Literal["user", "assistant", "system", "developer"]]
+        type: Literal["message"]
+
+    class GraderSamplingParam(TypedDict, total=False):
+        max_completions_tokens: Optional[int]
+        reasoning_effort: Optional[ReasoningEffort]
+        seed: Optional[int]
+        temperature: Optional[float]
+        top_p: Optional[float]
+
+    class LabelModelGraderParam(TypedDict, total=False):
+        input: Required[Iterable[Union[GraderInputParam, JSONObjectParam]]]
+        labels: Required[List[str]]
+        model: Required[str]
+        name: Required[str]
+        passing_labels: Required[List[str]]
+        type: Required[Literal["label_model"]]
+
+    class DpoHyperparametersParam(FineTuningHyperparametersParam, total=False):
+        beta: AutoFloat
+
+    class ReinforcementHyperparametersParam(FineTuningHyperparametersParam, total=False):
+        compute_multiplier: AutoFloat
+        eval_interval: AutoInt
+        eval_samples: AutoInt
+        reasoning_effort: Literal["default", "low", "medium", "high"]
+
+    class GraderTextParam(TypedDict, total=False):
+        text: Required[str]
+        type: Required[Literal["output_text"]]
+
+    class GraderImageParam(TypedDict, total=False):
+        image_url: Required[str]
+        type: Required[Literal["input_image"]]
+        detail: str
+
+    class GraderAudioParam(TypedDict, total=False):
+        input_audio: Required[Union[ChatCompletionContentPartInputAudioDataParam, JSONObjectParam]]
+        type: Required[Literal["input_audio"]]
+
+    GraderParam = Union[
+        StringCheckGraderParam, TextSimilarityGraderParam, PythonGraderParam, ScoreModelGraderParam,
+        MultiGraderParam,
+    ]
+    GraderInputItemParam = Union[
+        str, ResponseInputTextParam, GraderTextParam, GraderImageParam, GraderAudioParam,
+    ]
+
+
 ########################################################################
 ## 9. Providers: the same API at Microsoft Azure
 ########################################################################
@@ -9797,6 +10366,7 @@ if TYPE_CHECKING:
     models: Models[OpenAI]
     files: Files[OpenAI]
     batches: Batches[OpenAI]
+    fine_tuning: FineTuning[OpenAI]
 else:
 
     class ModuleClient:
