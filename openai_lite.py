@@ -4346,6 +4346,7 @@ class API(Resource[C]):
     files: Files[C]
     batches: Batches[C]
     fine_tuning: FineTuning[C]
+    images: Images[C]
     with_raw_response: API[Raw[C]]
     with_streaming_response: API[Streamed[C]]
 
@@ -10144,6 +10145,189 @@ if TYPE_CHECKING:
     ]
 
 
+# ---- 8.11 Images ---- https://platform.openai.com/docs/api-reference/images
+
+
+ImageModel = Literal[
+    "gpt-image-1.5", "gpt-image-2", "gpt-image-2-2026-04-21", "gpt-image-2.5-sunburst",
+    "gpt-image-2.5-sunburst-2026-09-08", "gpt-image-2.5-flare", "gpt-image-2.5-flare-2026-09-08",
+    "gpt-image-2.6-sunburst", "gpt-image-2.6-flare", "gpt-image-1", "gpt-image-1-mini",
+    "chatgpt-image-latest", "dall-e-2", "dall-e-3",
+]
+
+
+class Images(Resource[C]):
+    """Draw and change images."""
+
+    with_raw_response: Images[Raw[C]]
+    with_streaming_response: Images[Streamed[C]]
+
+    @POST("/images/variations", form=("image",), deprecated="images.edit()")
+    def create_variation(
+        self, *, image: FileTypes, model: Optional[Union[str, ImageModel]] = omit,
+        n: Optional[int] = omit, response_format: Optional[Literal["url", "b64_json"]] = omit,
+        size: Optional[Literal["256x256", "512x512", "1024x1024"]] = omit, user: str = omit,
+        **options: Unpack[Options]
+    ) -> ImagesResponse:
+        """Draw variations of an image, with dall-e-2 only."""
+
+    def _edit_plain(
+        self, *, stream: Optional[Literal[False]] = ..., **params: Unpack[ImageEditParams]
+    ) -> ImagesResponse: ...
+    def _edit_events(
+        self, *, stream: Literal[True], **params: Unpack[ImageEditParams]
+    ) -> ImageEditStreamEvent: ...
+
+    @POST("/images/edits", form=("image", "markup", "mask"), plain=_edit_plain, events=_edit_events)
+    def edit(
+        self, *, stream: Optional[bool] = omit, **params: Unpack[ImageEditParams]
+    ) -> ImagesResponse:
+        """Change or extend images as a prompt says.
+
+        With a `mask`, only where it is transparent.  Returns what generate() returns.
+        """
+
+    def _generate_plain(
+        self, *, stream: Optional[Literal[False]] = ..., **params: Unpack[ImageGenerateParams]
+    ) -> ImagesResponse: ...
+    def _generate_events(
+        self, *, stream: Literal[True], **params: Unpack[ImageGenerateParams]
+    ) -> ImageGenStreamEvent: ...
+
+    @POST("/images/generations", plain=_generate_plain, events=_generate_events)
+    def generate(
+        self, *, stream: Optional[bool] = omit, **params: Unpack[ImageGenerateParams]
+    ) -> ImagesResponse:
+        """Draw images from a description.
+
+        Returns them in `data`, as base64 in `b64_json` or, where the model supports it, at a
+        `url`.  With `stream=True` the events carry sketches on the way, as many as
+        `partial_images`.
+        """
+
+
+class ImageEditParams(Options, total=False):
+    """The parameters of images.edit()."""
+    image: Required[Union[FileTypes, List[FileTypes]]]
+    prompt: Required[str]
+    background: Optional[Literal["transparent", "opaque", "auto"]]
+    complexity: Optional[Literal["low", "medium", "high"]]  # how much to plan before drawing
+    frame_count: Optional[int]  # of a gif, 2 to 16
+    frame_duration_ms: Optional[int]  # of a gif
+    input_fidelity: Optional[Literal["high", "low"]]  # how closely to keep to the given images
+    markup: FileTypes  # a transparent PNG with hints, laid over the first image
+    mask: FileTypes  # a PNG that is transparent where to change the image
+    model: Optional[Union[str, ImageModel]]
+    n: Optional[int]  # how many images
+    output_compression: Optional[int]  # 0 to 100, for jpeg and webp
+    output_format: Optional[ToolImageFormat]
+    partial_images: Optional[int]  # 0 to 3 sketches on the way, with `stream`
+    quality: Optional[Literal["low", "medium", "high", "xhigh", "max", "auto", "standard"]]
+    response_format: Optional[Literal["url", "b64_json"]]  # for dall-e only; the others send base64
+    safety_identifier: Optional[str]  # a stable, hashed id of your end user
+    size: Optional[
+        Union[str, Literal["1024x1024", "1536x1024", "1024x1536", "auto", "256x256", "512x512"]]
+    ]
+    svg: Optional[Union[ToolImageGenerationSvgParam, JSONObjectParam]]  # who writes an svg
+    user: str  # older name of safety_identifier
+
+
+class ImageGenerateParams(Options, total=False):
+    """The parameters of images.generate()."""
+    prompt: Required[str]
+    background: Optional[Literal["transparent", "opaque", "auto"]]
+    complexity: Optional[Literal["low", "medium", "high"]]  # how much to plan before drawing
+    frame_count: Optional[int]  # of a gif, 2 to 16
+    frame_duration_ms: Optional[int]  # of a gif
+    model: Optional[Union[str, ImageModel]]
+    moderation: Optional[Literal["low", "auto"]]  # how strictly to filter
+    n: Optional[int]  # how many images
+    output_compression: Optional[int]  # 0 to 100, for jpeg and webp
+    output_format: Optional[ToolImageFormat]
+    partial_images: Optional[int]  # 0 to 3 sketches on the way, with `stream`
+    quality: Optional[Literal["low", "medium", "high", "xhigh", "max", "auto", "standard", "hd"]]
+    response_format: Optional[Literal["url", "b64_json"]]  # for dall-e only; the others send base64
+    safety_identifier: Optional[str]  # a stable, hashed id of your end user
+    size: Optional[
+        Union[
+            str,
+            Literal[
+                "auto", "1024x1024", "1536x1024", "1024x1536", "256x256", "512x512", "1792x1024",
+                "1024x1792",
+            ],
+        ]
+    ]
+    style: Optional[Literal["vivid", "natural"]]  # for dall-e-3 only
+    svg: Optional[Union[ImageSvgParam, JSONObjectParam]]  # who writes an svg
+    user: str  # older name of safety_identifier
+
+
+class ImagesResponse(BaseModel):
+    """Images, and what they cost."""
+
+    created: int  # Unix time, in seconds
+    background: Optional[Literal["transparent", "opaque"]] = None
+    data: Optional[List[Image]] = None
+    output_format: Optional[ToolImageFormat] = None
+    quality: Optional[Literal["low", "medium", "high", "xhigh", "max"]] = None
+    safety_identifier: Optional[str] = None
+    size: Optional[Union[str, Literal["1024x1024", "1024x1536", "1536x1024"]]] = None
+    svg_usage: Optional[ResponseImageGenerationCallSvgUsage] = None
+    usage: Optional[ImageUsage] = None
+
+
+class ImageGenPartialImageEvent(BaseModel):
+    b64_json: str
+    background: Literal["transparent", "opaque", "auto"]
+    created_at: int  # Unix time, in seconds
+    output_format: Literal["png", "webp", "jpeg"]
+    partial_image_index: int
+    quality: ToolImageQuality
+    size: Union[str, Literal["1024x1024", "1024x1536", "1536x1024", "auto"]]
+    type: Literal["image_generation.partial_image", "image_edit.partial_image"]
+
+
+class ImageGenCompletedEvent(BaseModel):
+    b64_json: str
+    background: Literal["transparent", "opaque", "auto"]
+    created_at: int
+    output_format: Literal["png", "webp", "jpeg"]
+    quality: ToolImageQuality
+    size: Union[str, Literal["1024x1024", "1024x1536", "1536x1024", "auto"]]
+    type: Literal["image_generation.completed", "image_edit.completed"]
+    usage: ImageEventUsage
+    safety_identifier: Optional[str] = None
+
+
+class Image(BaseModel):
+    """One image: its data or where it is."""
+
+    b64_json: Optional[str] = None
+    revised_prompt: Optional[str] = None
+    url: Optional[str] = None
+
+
+class ImageEventUsage(BaseModel):
+    input_tokens: int
+    input_tokens_details: ResponseToolUsageImageGenInputTokensDetails
+    output_tokens: int
+    total_tokens: int
+
+
+class ImageUsage(ImageEventUsage):
+    output_tokens_details: Optional[ResponseToolUsageImageGenInputTokensDetails] = None
+
+
+ImageEditStreamEvent = Union[ImageGenPartialImageEvent, ImageGenCompletedEvent]
+ImageGenStreamEvent = Union[ImageGenPartialImageEvent, ImageGenCompletedEvent]
+
+if TYPE_CHECKING:
+
+    class ImageSvgParam(TypedDict, total=False):
+        model: Required[str]
+        reasoning: Optional[Union[ResponseConfigurationUpdateItemReasoningParam, JSONObjectParam]]
+
+
 ########################################################################
 ## 9. Providers: the same API at Microsoft Azure
 ########################################################################
@@ -10367,6 +10551,7 @@ if TYPE_CHECKING:
     files: Files[OpenAI]
     batches: Batches[OpenAI]
     fine_tuning: FineTuning[OpenAI]
+    images: Images[OpenAI]
 else:
 
     class ModuleClient:

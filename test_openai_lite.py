@@ -4260,6 +4260,14 @@ ROWS: List[Row] = [
      '{"grader":{"type":"x"},"model_sample":"s","item":{"a":1}}', JSON_TYPE),
     ("fine_tuning.alpha.graders.validate", {"grader": {"type": "x"}},
      "POST /fine_tuning/alpha/graders/validate", '{"grader":{"type":"x"}}', JSON_TYPE),
+    ("images.create_variation", {"image": ("a.txt", b"data"), "n": 3}, "POST /images/variations",
+     "form n=3 image=data", NO_BODY),
+    ("images.edit",
+     {"image": ("a.txt", b"data"), "prompt": "hi", "mask": ("a.txt", b"data"), "n": 3,
+      "stream": False}, "POST /images/edits",
+     "form prompt=hi n=3 stream=false image=data mask=data", NO_BODY),
+    ("images.generate", {"prompt": "hi", "model": "m", "n": 3, "stream": False},
+     "POST /images/generations", '{"model":"m","stream":false,"prompt":"hi","n":3}', JSON_TYPE),
 ]
 
 
@@ -4350,9 +4358,8 @@ NOT_YET = (
     "admin.organization.spend_limit.", "admin.organization.usage.", "admin.organization.users.",
     "admin.organization.workload_identity_providers.", "audio.", "beta.agents.", "beta.assistants.",
     "beta.chat.", "beta.chatkit.", "beta.realtime.", "beta.responses.", "beta.threads.",
-    "containers.", "content_provenance_checks.", "conversations.", "decisions.", "evals.",
-    "images.", "live.", "realtime.", "safety.", "skills.", "uploads.", "vector_stores.", "videos.",
-    "webhooks.",
+    "containers.", "content_provenance_checks.", "conversations.", "decisions.", "evals.", "live.",
+    "realtime.", "safety.", "skills.", "uploads.", "vector_stores.", "videos.", "webhooks.",
 )
 
 
@@ -4630,7 +4637,7 @@ def test_official_methods_that_are_missing() -> None:
 
 
 @pytest.mark.parametrize("dotted", ["responses.create", "chat.completions.create",
-                                    "completions.create"])
+                                    "completions.create", "images.generate"])
 @BOTH
 def test_stream_goes_into_the_body_like_any_other_parameter(dotted: str, make: Any) -> None:
     arguments = next(dict(row[1], stream=True) for row in ROWS if row[0] == dotted)
@@ -4669,6 +4676,17 @@ def test_an_answer_without_embeddings_is_an_error(body: str) -> None:
     with RawServer(answer(body)) as server, client_of(server) as client:
         with pytest.raises(ValueError, match="No embedding data received"):
             client.embeddings.create(model="m", input="a")
+
+
+def test_images_are_streamed_as_events() -> None:
+    events = sse({"type": "image_generation.partial_image", "partial_image_index": 0},
+                 {"type": "image_generation.completed", "usage": {"total_tokens": 3}})
+    with RawServer(stream_answer(events)) as server, client_of(server) as client:
+        stream = client.images.generate(prompt="a cat", partial_images=1, stream=True)
+        sketch, image = stream
+        assert stream.completed
+    assert isinstance(sketch, openai.ImageGenPartialImageEvent) and sketch.partial_image_index == 0
+    assert isinstance(image, openai.ImageGenCompletedEvent) and image.usage.total_tokens == 3
 
 
 ########################################################################
