@@ -4347,6 +4347,7 @@ class API(Resource[C]):
     batches: Batches[C]
     fine_tuning: FineTuning[C]
     images: Images[C]
+    audio: Audio[C]
     with_raw_response: API[Raw[C]]
     with_streaming_response: API[Streamed[C]]
 
@@ -10328,6 +10329,343 @@ if TYPE_CHECKING:
         reasoning: Optional[Union[ResponseConfigurationUpdateItemReasoningParam, JSONObjectParam]]
 
 
+# ---- 8.12 Audio ---- https://platform.openai.com/docs/api-reference/audio
+
+
+AudioModel = Literal[
+    "whisper-1", "gpt-transcribe", "gpt-4o-transcribe", "gpt-4o-mini-transcribe",
+    "gpt-4o-mini-transcribe-2025-12-15", "gpt-4o-transcribe-diarize",
+]
+TranscriptionFormat = Literal["json", "text", "srt", "verbose_json", "vtt", "diarized_json"]
+
+
+def transcription_type(given: Mapping[str, Any]) -> str:
+    """The result of a transcription, whose class `response_format` decides."""
+    wanted = given.get("response_format") or "json"
+    if wanted in ("text", "srt", "vtt"):
+        return "str"
+    classes = {"verbose_json": "TranscriptionVerbose", "diarized_json": "TranscriptionDiarized"}
+    return classes.get(wanted, "Transcription")
+
+
+def translation_type(given: Mapping[str, Any]) -> str:
+    return transcription_type(given).replace("Transcription", "Translation")
+
+
+class Audio(Resource[C]):
+    """Turn text into speech and speech into text."""
+
+    speech: AudioSpeech[C]
+    transcriptions: AudioTranscriptions[C]
+    translations: AudioTranslations[C]
+    voices: AudioVoices[C]
+    voice_consents: AudioVoiceConsents[C]
+    with_raw_response: Audio[Raw[C]]
+    with_streaming_response: Audio[Streamed[C]]
+
+
+class AudioSpeech(Resource[C]):
+    """Read texts aloud."""
+
+    with_raw_response: AudioSpeech[Raw[C]]
+    with_streaming_response: AudioSpeech[Streamed[C]]
+
+    @POST("/audio/speech", headers={"Accept": "application/octet-stream"})
+    def create(
+        self, *, input: str,
+        model: Union[
+            str, Literal["tts-1", "tts-1-hd", "gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15"],
+        ],
+        voice: Union[
+            str,
+            Literal[
+                "alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin",
+                "cedar", "fable", "onyx", "nova",
+            ],
+            ChatCompletionAudioVoiceIDParam, JSONObjectParam,
+        ],
+        instructions: str = omit,
+        response_format: Literal["mp3", "opus", "aac", "flac", "wav", "pcm"] = omit,
+        speed: float = omit, stream_format: Literal["sse", "audio"] = omit,
+        **options: Unpack[Options]
+    ) -> HttpxBinaryResponseContent:
+        """Read a text of up to 4096 characters aloud.
+
+        Returns the sound as bytes, mp3 unless `response_format` says otherwise: save it with
+        `.write_to_file(path)`.
+        """
+
+
+class AudioTranscriptions(Resource[C]):
+    """Write down what is said."""
+
+    with_raw_response: AudioTranscriptions[Raw[C]]
+    with_streaming_response: AudioTranscriptions[Streamed[C]]
+
+    def _create_plain(
+        self, *, response_format: Literal["json"] = ..., stream: Optional[Literal[False]] = ...,
+        **params: Unpack[TranscriptionCreateParams]
+    ) -> Transcription: ...
+    def _create_events(
+        self, *, response_format: TranscriptionFormat = ..., stream: Literal[True],
+        **params: Unpack[TranscriptionCreateParams]
+    ) -> TranscriptionStreamEvent: ...
+
+    @POST(
+        "/audio/transcriptions", form=("file",), returns=transcription_type, plain=_create_plain,
+        events=_create_events,
+    )
+    def create(
+        self, *, response_format: TranscriptionFormat = omit, stream: Optional[bool] = omit,
+        **params: Unpack[TranscriptionCreateParams]
+    ) -> Union[Transcription, TranscriptionVerbose, TranscriptionDiarized, str]:
+        """Write down what is said in a recording, in the language that is spoken.
+
+        Returns an object with `text`, a plain str if `response_format` is "text", "srt" or
+        "vtt", or with `stream=True` the text as it is recognized.
+        """
+
+
+class TranscriptionCreateParams(Options, total=False):
+    """The parameters of audio.transcriptions.create()."""
+    file: Required[FileTypes]
+    model: Required[Union[str, AudioModel]]
+    chunking_strategy: Optional[Union[Literal["auto"], TranscriptionVadParam, JSONObjectParam]]
+    include: List[Literal["logprobs"]]
+    keywords: List[str]  # to expect
+    known_speaker_names: List[str]  # of up to 4 speakers
+    known_speaker_references: List[str]  # a data URL of 2 to 10 seconds of each of them
+    language: str  # such as "en"
+    languages: List[str]  # those that may occur
+    prompt: str  # what was said before
+    temperature: float
+    timestamp_granularities: List[Literal["word", "segment"]]  # with "verbose_json" only
+
+
+class AudioTranslations(Resource[C]):
+    """Write down in English what is said."""
+
+    with_raw_response: AudioTranslations[Raw[C]]
+    with_streaming_response: AudioTranslations[Streamed[C]]
+
+    @POST(
+        "/audio/translations", form=("file",),
+        deprecated="audio.transcriptions.create(), and a model that translates its text",
+        returns=translation_type,
+    )
+    def create(
+        self, *, file: FileTypes, model: Union[str, AudioModel], prompt: str = omit,
+        response_format: Literal["json", "text", "srt", "verbose_json", "vtt"] = omit,
+        temperature: float = omit, **options: Unpack[Options]
+    ) -> Union[Translation, TranslationVerbose, str]:
+        """Write down in English what is said in a recording, whatever its language.
+
+        Returns an object with `text`, or a plain str if `response_format` is "text", "srt" or
+        "vtt".
+        """
+
+
+class AudioVoices(Resource[C]):
+    """Make voices of your own."""
+
+    with_raw_response: AudioVoices[Raw[C]]
+    with_streaming_response: AudioVoices[Streamed[C]]
+
+    @POST("/audio/voices", form=("audio_sample",))
+    def create(
+        self, *, audio_sample: FileTypes = omit, consent: str = omit, name: str,
+        type: Literal["audio_sample", "prompt"] = omit, prompt: str = omit,
+        model: Union[str, Literal["auto", "2026-10-08"]] = omit, script_hint: str = omit,
+        **options: Unpack[Options]
+    ) -> Voice:
+        """Make a voice, from a description or from a recording and its speaker's consent."""
+
+    @DELETE("/audio/voices/{voice_id}")
+    def delete(self, voice_id: str, **options: Unpack[Options]) -> VoiceDeleted:
+        """Delete a voice that you made."""
+
+
+class AudioVoiceConsents(Resource[C]):
+    """What speakers agreed to before their voice was copied."""
+
+    with_raw_response: AudioVoiceConsents[Raw[C]]
+    with_streaming_response: AudioVoiceConsents[Streamed[C]]
+
+    @POST("/audio/voice_consents", form=("recording",))
+    def create(
+        self, *, language: str, name: str, recording: FileTypes, **options: Unpack[Options]
+    ) -> VoiceConsent:
+        """Upload the recording in which a speaker agrees that their voice is copied."""
+
+    @GET("/audio/voice_consents/{consent_id}")
+    def retrieve(self, consent_id: str, **options: Unpack[Options]) -> VoiceConsent:
+        """Fetch what is known about a consent, not the recording."""
+
+    @POST("/audio/voice_consents/{consent_id}")
+    def update(self, consent_id: str, *, name: str, **options: Unpack[Options]) -> VoiceConsent:
+        """Rename a consent."""
+
+    @GET("/audio/voice_consents")
+    def list(
+        self, *, after: str = omit, limit: int = omit, **options: Unpack[Options]
+    ) -> SyncCursorPage[VoiceConsent]:
+        """List the consents that were uploaded."""
+
+    @DELETE("/audio/voice_consents/{consent_id}")
+    def delete(self, consent_id: str, **options: Unpack[Options]) -> VoiceConsentDeleted:
+        """Delete a consent and its recording."""
+
+
+class Transcription(BaseModel):
+    """What was said."""
+
+    text: str
+    languages: Optional[List[TranscriptionLanguage]] = None
+    logprobs: Optional[List[TranscriptionLogprob]] = None
+    usage: Optional[Union[TranscriptionUsageTokens, TranscriptionUsageDuration]] = None
+
+
+class TranslationVerbose(BaseModel):
+    duration: float
+    language: str
+    text: str
+    segments: Optional[List[TranscriptionSegment]] = None
+
+
+class TranscriptionVerbose(TranslationVerbose):
+    """What was said, with times."""
+
+    usage: Optional[TranscriptionUsageDuration] = None
+    words: Optional[List[TranscriptionWord]] = None
+
+
+class TranscriptionDiarized(BaseModel):
+    """What was said, and by whom."""
+
+    duration: float
+    segments: List[TranscriptionTextSegmentEvent]
+    task: Literal["transcribe"]
+    text: str
+    usage: Optional[Union[TranscriptionUsageTokens, TranscriptionUsageDuration]] = None
+
+
+class TranscriptionTextSegmentEvent(BaseModel):
+    id: str
+    end: float
+    speaker: str
+    start: float
+    text: str
+    type: Literal["transcript.text.segment"]
+
+
+class TranscriptionTextDeltaEvent(BaseModel):
+    delta: str
+    type: Literal["transcript.text.delta"]
+    logprobs: Optional[List[TranscriptionLogprob]] = None
+    segment_id: Optional[str] = None
+
+
+class TranscriptionTextDoneEvent(BaseModel):
+    text: str
+    type: Literal["transcript.text.done"]
+    languages: Optional[List[TranscriptionLanguage]] = None
+    logprobs: Optional[List[TranscriptionLogprob]] = None
+    usage: Optional[TranscriptionUsageTokens] = None
+
+
+class Translation(BaseModel):
+    text: str
+
+
+class Voice(BaseModel):
+    id: str
+    created_at: int  # Unix time, in seconds
+    name: str
+    object: Literal["audio.voice"]
+    type: Literal["audio_sample", "prompt"]
+    prompt: Optional[str] = None
+
+
+class VoiceDeleted(BaseModel):
+    id: str
+    deleted: bool
+    object: Literal["audio.voice.deleted"]
+
+
+class VoiceConsent(BaseModel):
+    id: str
+    created_at: int
+    language: str
+    name: str
+    object: Literal["audio.voice_consent"]
+
+
+class VoiceConsentDeleted(BaseModel):
+    id: str
+    deleted: bool
+    object: Literal["audio.voice_consent"]
+
+
+class TranscriptionLanguage(BaseModel):
+    code: str
+
+
+class TranscriptionLogprob(BaseModel):
+    token: Optional[str] = None
+    bytes: Optional[List[float]] = None
+    logprob: Optional[float] = None
+
+
+class TranscriptionUsageTokens(BaseModel):
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    type: Literal["tokens"]
+    input_token_details: Optional[TranscriptionTokenDetails] = None
+
+
+class TranscriptionUsageDuration(BaseModel):
+    seconds: float
+    type: Literal["duration"]
+
+
+class TranscriptionSegment(BaseModel):
+    id: int
+    avg_logprob: float
+    compression_ratio: float
+    end: float
+    no_speech_prob: float
+    seek: int  # where it begins, in frames
+    start: float  # in seconds, like `end`
+    temperature: float
+    text: str
+    tokens: List[int]
+
+
+class TranscriptionWord(BaseModel):
+    end: float
+    start: float  # in seconds, like `end`
+    word: str
+
+
+class TranscriptionTokenDetails(BaseModel):
+    audio_tokens: Optional[int] = None
+    text_tokens: Optional[int] = None
+
+
+TranscriptionStreamEvent = Union[
+    TranscriptionTextSegmentEvent, TranscriptionTextDeltaEvent, TranscriptionTextDoneEvent,
+]
+
+if TYPE_CHECKING:
+
+    class TranscriptionVadParam(TypedDict, total=False):
+        type: Required[Literal["server_vad"]]
+        prefix_padding_ms: int
+        silence_duration_ms: int
+        threshold: float
+
+
 ########################################################################
 ## 9. Providers: the same API at Microsoft Azure
 ########################################################################
@@ -10552,6 +10890,7 @@ if TYPE_CHECKING:
     batches: Batches[OpenAI]
     fine_tuning: FineTuning[OpenAI]
     images: Images[OpenAI]
+    audio: Audio[OpenAI]
 else:
 
     class ModuleClient:

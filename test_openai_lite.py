@@ -4268,6 +4268,29 @@ ROWS: List[Row] = [
      "form prompt=hi n=3 stream=false image=data mask=data", NO_BODY),
     ("images.generate", {"prompt": "hi", "model": "m", "n": 3, "stream": False},
      "POST /images/generations", '{"model":"m","stream":false,"prompt":"hi","n":3}', JSON_TYPE),
+    ("audio.speech.create", {"input": "hi", "model": "m", "voice": "alloy", "speed": 0.5},
+     "POST /audio/speech", '{"model":"m","input":"hi","voice":"alloy","speed":0.5}',
+     {"content-type": "application/json", "accept": "application/octet-stream"}),
+    ("audio.transcriptions.create",
+     {"file": ("a.txt", b"data"), "model": "m", "language": "en", "response_format": "json",
+      "timestamp_granularities": ["word"], "stream": False}, "POST /audio/transcriptions",
+     "form model=m language=en response_format=json stream=false timestamp_granularities[]=word "
+     "file=data", NO_BODY),
+    ("audio.translations.create", {"file": ("a.txt", b"data"), "model": "m", "prompt": "hi"},
+     "POST /audio/translations", "form model=m prompt=hi file=data", NO_BODY),
+    ("audio.voices.create", {"name": "n", "type": "prompt", "prompt": "hi"}, "POST /audio/voices",
+     "form name=n type=prompt prompt=hi", NO_BODY),
+    ("audio.voices.delete", {"voice_id": "v"}, "DELETE /audio/voices/v", None, NO_BODY),
+    ("audio.voice_consents.create",
+     {"language": "en", "name": "n", "recording": ("a.txt", b"data")}, "POST /audio/voice_consents",
+     "form language=en name=n recording=data", NO_BODY),
+    ("audio.voice_consents.retrieve", {"consent_id": "c"}, "GET /audio/voice_consents/c", None,
+     NO_BODY),
+    ("audio.voice_consents.update", {"consent_id": "c", "name": "n"},
+     "POST /audio/voice_consents/c", '{"name":"n"}', JSON_TYPE),
+    ("audio.voice_consents.list", {"limit": 3}, "GET /audio/voice_consents?limit=3", None, NO_BODY),
+    ("audio.voice_consents.delete", {"consent_id": "c"}, "DELETE /audio/voice_consents/c", None,
+     NO_BODY),
 ]
 
 
@@ -4356,7 +4379,7 @@ NOT_YET = (
     "admin.organization.groups.", "admin.organization.invites.", "admin.organization.projects.",
     "admin.organization.roles.", "admin.organization.spend_alerts.",
     "admin.organization.spend_limit.", "admin.organization.usage.", "admin.organization.users.",
-    "admin.organization.workload_identity_providers.", "audio.", "beta.agents.", "beta.assistants.",
+    "admin.organization.workload_identity_providers.", "beta.agents.", "beta.assistants.",
     "beta.chat.", "beta.chatkit.", "beta.realtime.", "beta.responses.", "beta.threads.",
     "containers.", "content_provenance_checks.", "conversations.", "decisions.", "evals.", "live.",
     "realtime.", "safety.", "skills.", "uploads.", "vector_stores.", "videos.", "webhooks.",
@@ -4689,6 +4712,30 @@ def test_images_are_streamed_as_events() -> None:
     assert isinstance(image, openai.ImageGenCompletedEvent) and image.usage.total_tokens == 3
 
 
+FORMATS: List[Tuple[str, Any, str]] = [
+    ("transcriptions", openai.omit, "Transcription"), ("transcriptions", "json", "Transcription"),
+    ("transcriptions", "text", "str"), ("transcriptions", "srt", "str"),
+    ("transcriptions", "vtt", "str"), ("transcriptions", "verbose_json", "TranscriptionVerbose"),
+    ("transcriptions", "diarized_json", "TranscriptionDiarized"),
+    ("translations", None, "Translation"), ("translations", "text", "str"),
+    ("translations", "verbose_json", "TranslationVerbose"),
+]
+
+
+@BOTH
+@pytest.mark.parametrize("group, wanted, kind", FORMATS)
+@pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
+def test_response_format_decides_what_a_transcription_is(
+    group: str, wanted: Any, kind: str, make: Any
+) -> None:
+    with RawServer(answer("hi\n" if kind == "str" else {"text": "hi", "segments": []})) as server:
+        client = make(api_key=KEY, base_url=server.url)
+        asked = dict(file=("a.mp3", b"1"), model="m", response_format=wanted)
+        done = call(client, f"audio.{group}.create", **asked)
+    assert type(done).__name__ == kind
+    assert done == "hi\n" if kind == "str" else done.text == "hi"
+
+
 ########################################################################
 ## 9. Providers
 ########################################################################
@@ -4942,6 +4989,8 @@ def sync(client: OpenAI, flag: bool) -> None:
     # SyncPage[Model]
     reveal_type(client.models.retrieve("m").id)
     # str
+    reveal_type(client.audio.transcriptions.create(file=b"", model="m"))
+    # Transcription
     reveal_type(client.files.content("f"))
     # HttpxBinaryResponseContent
     reveal_type(client.embeddings.create(model="m", input="x").data[0].embedding)
