@@ -4348,6 +4348,7 @@ class API(Resource[C]):
     fine_tuning: FineTuning[C]
     images: Images[C]
     audio: Audio[C]
+    uploads: Uploads[C]
     with_raw_response: API[Raw[C]]
     with_streaming_response: API[Streamed[C]]
 
@@ -10666,6 +10667,71 @@ if TYPE_CHECKING:
         threshold: float
 
 
+# ---- 8.13 Uploads ---- https://platform.openai.com/docs/api-reference/uploads
+
+
+class Uploads(Resource[C]):
+    """Upload a large file in parts."""
+
+    parts: UploadsParts[C]
+    with_raw_response: Uploads[Raw[C]]
+    with_streaming_response: Uploads[Streamed[C]]
+
+    @POST("/uploads")
+    def create(
+        self, *, bytes: int, filename: str, mime_type: str, purpose: FilePurpose,
+        expires_after: Union[BatchCreateOutputExpiresAfterParam, JSONObjectParam] = omit,
+        **options: Unpack[Options]
+    ) -> Upload:
+        """Announce a file of up to 8 GB, which then follows in parts.
+
+        It lapses after an hour.  `bytes` is the size of the whole file, which complete()
+        checks.
+        """
+
+    @POST("/uploads/{upload_id}/cancel")
+    def cancel(self, upload_id: str, **options: Unpack[Options]) -> Upload:
+        """Give up an upload; it takes no more parts."""
+
+    @POST("/uploads/{upload_id}/complete")
+    def complete(
+        self, upload_id: str, *, part_ids: List[str], md5: str = omit, **options: Unpack[Options]
+    ) -> Upload:
+        """Join the parts, in the order of `part_ids`, to one file, which is in `file`."""
+
+
+class UploadsParts(Resource[C]):
+    """The parts of an upload."""
+
+    with_raw_response: UploadsParts[Raw[C]]
+    with_streaming_response: UploadsParts[Streamed[C]]
+
+    @POST("/uploads/{upload_id}/parts", form=("data",))
+    def create(self, upload_id: str, *, data: FileTypes, **options: Unpack[Options]) -> UploadPart:
+        """Send one part of a file, of up to 64 MB.  Parts may be sent in parallel."""
+
+
+class Upload(BaseModel):
+    """A large file that comes in parts."""
+
+    id: str
+    bytes: int  # the size of the whole file
+    created_at: int  # Unix time, in seconds
+    expires_at: int
+    filename: str
+    object: Literal["upload"]
+    purpose: str
+    status: Literal["pending", "completed", "cancelled", "expired"]
+    file: Optional[FileObject] = None
+
+
+class UploadPart(BaseModel):
+    id: str
+    created_at: int
+    object: Literal["upload.part"]
+    upload_id: str
+
+
 ########################################################################
 ## 9. Providers: the same API at Microsoft Azure
 ########################################################################
@@ -10891,6 +10957,7 @@ if TYPE_CHECKING:
     fine_tuning: FineTuning[OpenAI]
     images: Images[OpenAI]
     audio: Audio[OpenAI]
+    uploads: Uploads[OpenAI]
 else:
 
     class ModuleClient:

@@ -4291,6 +4291,16 @@ ROWS: List[Row] = [
     ("audio.voice_consents.list", {"limit": 3}, "GET /audio/voice_consents?limit=3", None, NO_BODY),
     ("audio.voice_consents.delete", {"consent_id": "c"}, "DELETE /audio/voice_consents/c", None,
      NO_BODY),
+    ("uploads.create",
+     {"bytes": 3, "filename": "a.txt", "mime_type": "text/plain", "purpose": "assistants",
+      "expires_after": {"type": "x"}}, "POST /uploads",
+     '{"bytes":3,"filename":"a.txt","mime_type":"text/plain","purpose":"assistants",'
+     '"expires_after":{"type":"x"}}', JSON_TYPE),
+    ("uploads.cancel", {"upload_id": "u"}, "POST /uploads/u/cancel", "", NO_BODY),
+    ("uploads.complete", {"upload_id": "u", "part_ids": ["p"], "md5": "m"},
+     "POST /uploads/u/complete", '{"part_ids":["p"],"md5":"m"}', JSON_TYPE),
+    ("uploads.parts.create", {"upload_id": "u", "data": ("a.txt", b"data")},
+     "POST /uploads/u/parts", "form data=data", NO_BODY),
 ]
 
 
@@ -4382,7 +4392,7 @@ NOT_YET = (
     "admin.organization.workload_identity_providers.", "beta.agents.", "beta.assistants.",
     "beta.chat.", "beta.chatkit.", "beta.realtime.", "beta.responses.", "beta.threads.",
     "containers.", "content_provenance_checks.", "conversations.", "decisions.", "evals.", "live.",
-    "realtime.", "safety.", "skills.", "uploads.", "vector_stores.", "videos.", "webhooks.",
+    "realtime.", "safety.", "skills.", "vector_stores.", "videos.", "webhooks.",
 )
 
 
