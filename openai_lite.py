@@ -4349,6 +4349,7 @@ class API(Resource[C]):
     images: Images[C]
     audio: Audio[C]
     uploads: Uploads[C]
+    vector_stores: VectorStores[C]
     with_raw_response: API[Raw[C]]
     with_streaming_response: API[Streamed[C]]
 
@@ -10732,6 +10733,314 @@ class UploadPart(BaseModel):
     upload_id: str
 
 
+# ---- 8.14 Vector stores ---- https://platform.openai.com/docs/api-reference/vector-stores
+
+
+ASSISTANTS_V2 = {"OpenAI-Beta": "assistants=v2"}
+
+
+class VectorStores(Resource[C]):
+    """Search files by meaning."""
+
+    files: VectorStoresFiles[C]
+    file_batches: VectorStoresFileBatches[C]
+    with_raw_response: VectorStores[Raw[C]]
+    with_streaming_response: VectorStores[Streamed[C]]
+
+    @POST("/vector_stores", headers=ASSISTANTS_V2)
+    def create(
+        self, *, chunking_strategy: Union[FileChunkingStrategyParam, JSONObjectParam] = omit,
+        description: str = omit,
+        expires_after: Union[VectorStoreExpiresAfterParam, JSONObjectParam] = omit,
+        file_ids: List[str] = omit, metadata: Optional[Mapping[str, str]] = omit, name: str = omit,
+        **options: Unpack[Options]
+    ) -> VectorStore:
+        """Make a store in which files can be searched by meaning.
+
+        Files are taken up in the background: ask retrieve() until `file_counts.in_progress` is
+        0.
+        """
+
+    @GET("/vector_stores/{vector_store_id}", headers=ASSISTANTS_V2)
+    def retrieve(self, vector_store_id: str, **options: Unpack[Options]) -> VectorStore:
+        """Fetch a vector store: its status, size and how many files are ready."""
+
+    @POST("/vector_stores/{vector_store_id}", headers=ASSISTANTS_V2)
+    def update(
+        self, vector_store_id: str, *,
+        expires_after: Optional[Union[VectorStoreExpiresAfterParam, JSONObjectParam]] = omit,
+        metadata: Optional[Mapping[str, str]] = omit, name: Optional[str] = omit,
+        **options: Unpack[Options]
+    ) -> VectorStore:
+        """Change the name, the metadata or the expiry of a vector store."""
+
+    @GET("/vector_stores", headers=ASSISTANTS_V2)
+    def list(
+        self, *, after: str = omit, before: str = omit, limit: int = omit,
+        order: Literal["asc", "desc"] = omit, **options: Unpack[Options]
+    ) -> SyncCursorPage[VectorStore]:
+        """List the vector stores."""
+
+    @DELETE("/vector_stores/{vector_store_id}", headers=ASSISTANTS_V2)
+    def delete(self, vector_store_id: str, **options: Unpack[Options]) -> VectorStoreDeleted:
+        """Delete a vector store.  The files that it refers to stay."""
+
+    @POST("/vector_stores/{vector_store_id}/search", headers=ASSISTANTS_V2)
+    def search(
+        self, vector_store_id: str, *, query: Union[str, List[str]],
+        filters: Union[ComparisonFilterParam, CompoundFilterParam, JSONObjectParam] = omit,
+        max_num_results: int = omit,
+        ranking_options: Union[VectorStoreRankingOptionsParam, JSONObjectParam] = omit,
+        rewrite_query: bool = omit, **options: Unpack[Options]
+    ) -> SyncPage[VectorStoreSearchResponse]:
+        """Find the passages that match a question, the best first."""
+
+
+class VectorStore(BaseModel):
+    """Files that can be searched by meaning."""
+
+    id: str
+    created_at: int  # Unix time, in seconds
+    file_counts: VectorStoreFileCounts
+    last_active_at: Optional[int] = None
+    metadata: Optional[Dict[str, str]] = None
+    name: str
+    object: Literal["vector_store"]
+    status: Literal["expired", "in_progress", "completed"]
+    usage_bytes: int
+    expires_after: Optional[VectorStoreExpiresAfter] = None
+    expires_at: Optional[int] = None
+
+
+class VectorStoreDeleted(BaseModel):
+    id: str
+    deleted: bool
+    object: Literal["vector_store.deleted"]
+
+
+class VectorStoreSearchResponse(BaseModel):
+    """A file in which something was found."""
+
+    attributes: Optional[Dict[str, Union[str, float, bool]]] = None
+    content: List[TextContent]
+    file_id: str
+    filename: str
+    score: float  # 0 to 1
+
+
+class VectorStoreFileCounts(BaseModel):
+    cancelled: int
+    completed: int
+    failed: int
+    in_progress: int
+    total: int
+
+
+class VectorStoreExpiresAfter(BaseModel):
+    anchor: Literal["last_active_at"]
+    days: int
+
+
+class TextContent(BaseModel):
+    text: str
+    type: Literal["text"]
+
+
+if TYPE_CHECKING:
+
+    class AutoFileChunkingStrategyParam(TypedDict, total=False):
+        type: Required[Literal["auto"]]
+
+    class StaticFileChunkingStrategyObjectParam(TypedDict, total=False):
+        static: Required[Union[StaticFileChunkingStrategyParam, JSONObjectParam]]
+        type: Required[Literal["static"]]
+
+    class VectorStoreExpiresAfterParam(TypedDict, total=False):
+        anchor: Required[Literal["last_active_at"]]
+        days: Required[int]
+
+    class VectorStoreRankingOptionsParam(TypedDict, total=False):
+        ranker: Literal["none", "auto", "default-2024-11-15"]
+        score_threshold: float
+
+    class StaticFileChunkingStrategyParam(TypedDict, total=False):
+        chunk_overlap_tokens: Required[int]
+        max_chunk_size_tokens: Required[int]
+
+    FileChunkingStrategyParam = Union[
+        AutoFileChunkingStrategyParam, StaticFileChunkingStrategyObjectParam,
+    ]
+
+
+# ---- 8.15 Vector store files ----
+# https://platform.openai.com/docs/api-reference/vector-stores-files
+
+
+VectorStoreFileStatus = Literal["in_progress", "completed", "failed", "cancelled"]
+
+
+class VectorStoresFiles(Resource[C]):
+    """The files of a vector store."""
+
+    with_raw_response: VectorStoresFiles[Raw[C]]
+    with_streaming_response: VectorStoresFiles[Streamed[C]]
+
+    @POST("/vector_stores/{vector_store_id}/files", headers=ASSISTANTS_V2)
+    def create(
+        self, vector_store_id: str, *, file_id: str,
+        attributes: Optional[Mapping[str, Union[str, float, bool]]] = omit,
+        chunking_strategy: Union[FileChunkingStrategyParam, JSONObjectParam] = omit,
+        **options: Unpack[Options]
+    ) -> VectorStoreFile:
+        """Add an uploaded file to a vector store.
+
+        Returns at once: ask retrieve() until `status` is no longer "in_progress".
+        """
+
+    @GET("/vector_stores/{vector_store_id}/files/{file_id}", headers=ASSISTANTS_V2)
+    def retrieve(
+        self, file_id: str, *, vector_store_id: str, **options: Unpack[Options]
+    ) -> VectorStoreFile:
+        """Fetch how far a file of a vector store is, and why it failed if it did."""
+
+    @POST("/vector_stores/{vector_store_id}/files/{file_id}", headers=ASSISTANTS_V2)
+    def update(
+        self, file_id: str, *, vector_store_id: str,
+        attributes: Optional[Mapping[str, Union[str, float, bool]]], **options: Unpack[Options]
+    ) -> VectorStoreFile:
+        """Replace the attributes by which search() can filter."""
+
+    @GET("/vector_stores/{vector_store_id}/files", headers=ASSISTANTS_V2)
+    def list(
+        self, vector_store_id: str, *, after: str = omit, before: str = omit,
+        filter: VectorStoreFileStatus = omit, limit: int = omit,
+        order: Literal["asc", "desc"] = omit, **options: Unpack[Options]
+    ) -> SyncCursorPage[VectorStoreFile]:
+        """List the files of a vector store."""
+
+    @DELETE("/vector_stores/{vector_store_id}/files/{file_id}", headers=ASSISTANTS_V2)
+    def delete(
+        self, file_id: str, *, vector_store_id: str, **options: Unpack[Options]
+    ) -> VectorStoreFileDeleted:
+        """Take a file out of a vector store.  The file itself stays: files.delete() deletes it."""
+
+    @GET("/vector_stores/{vector_store_id}/files/{file_id}/content", headers=ASSISTANTS_V2)
+    def content(
+        self, file_id: str, *, vector_store_id: str, **options: Unpack[Options]
+    ) -> SyncPage[VectorStoreFileContent]:
+        """List the pieces of text that were read from a file."""
+
+
+class VectorStoreFile(BaseModel):
+    """A file in a vector store."""
+
+    id: str
+    created_at: int  # Unix time, in seconds
+    last_error: Optional[VectorStoreFileError] = None
+    object: Literal["vector_store.file"]
+    status: VectorStoreFileStatus
+    usage_bytes: int
+    vector_store_id: str
+    attributes: Optional[Dict[str, Union[str, float, bool]]] = None
+    chunking_strategy: Optional[
+        Union[StaticFileChunkingStrategyObject, OtherFileChunkingStrategyObject]
+    ] = None
+
+
+class VectorStoreFileDeleted(BaseModel):
+    id: str
+    deleted: bool
+    object: Literal["vector_store.file.deleted"]
+
+
+class VectorStoreFileContent(BaseModel):
+    text: Optional[str] = None
+    type: Optional[str] = None
+
+
+class VectorStoreFileError(BaseModel):
+    code: Literal["server_error", "unsupported_file", "invalid_file"]
+    message: str
+
+
+class StaticFileChunkingStrategyObject(BaseModel):
+    static: StaticFileChunkingStrategy
+    type: Literal["static"]
+
+
+class OtherFileChunkingStrategyObject(BaseModel):
+    type: Literal["other"]
+
+
+class StaticFileChunkingStrategy(BaseModel):
+    chunk_overlap_tokens: int
+    max_chunk_size_tokens: int
+
+
+# ---- 8.16 Vector store file batches ----
+# https://platform.openai.com/docs/api-reference/vector-stores-file-batches
+
+
+class VectorStoresFileBatches(Resource[C]):
+    """Add many files to a vector store at once."""
+
+    with_raw_response: VectorStoresFileBatches[Raw[C]]
+    with_streaming_response: VectorStoresFileBatches[Streamed[C]]
+
+    @POST("/vector_stores/{vector_store_id}/file_batches", headers=ASSISTANTS_V2)
+    def create(
+        self, vector_store_id: str, *,
+        attributes: Optional[Mapping[str, Union[str, float, bool]]] = omit,
+        chunking_strategy: Union[FileChunkingStrategyParam, JSONObjectParam] = omit,
+        file_ids: List[str] = omit,
+        files: Iterable[Union[VectorStoreFileParam, JSONObjectParam]] = omit,
+        **options: Unpack[Options]
+    ) -> VectorStoreFileBatch:
+        """Add many uploaded files to a vector store at once.
+
+        Returns at once: ask retrieve() until `status` is no longer "in_progress".
+        """
+
+    @GET("/vector_stores/{vector_store_id}/file_batches/{batch_id}", headers=ASSISTANTS_V2)
+    def retrieve(
+        self, batch_id: str, *, vector_store_id: str, **options: Unpack[Options]
+    ) -> VectorStoreFileBatch:
+        """Fetch how many files of a batch are done."""
+
+    @POST("/vector_stores/{vector_store_id}/file_batches/{batch_id}/cancel", headers=ASSISTANTS_V2)
+    def cancel(
+        self, batch_id: str, *, vector_store_id: str, **options: Unpack[Options]
+    ) -> VectorStoreFileBatch:
+        """Stop adding the files of a batch; some may be in the store already."""
+
+    @GET("/vector_stores/{vector_store_id}/file_batches/{batch_id}/files", headers=ASSISTANTS_V2)
+    def list_files(
+        self, batch_id: str, *, vector_store_id: str, after: str = omit, before: str = omit,
+        filter: VectorStoreFileStatus = omit, limit: int = omit,
+        order: Literal["asc", "desc"] = omit, **options: Unpack[Options]
+    ) -> SyncCursorPage[VectorStoreFile]:
+        """List the files of a batch."""
+
+
+class VectorStoreFileBatch(BaseModel):
+    """Files on their way into a vector store."""
+
+    id: str
+    created_at: int  # Unix time, in seconds
+    file_counts: VectorStoreFileCounts
+    object: Literal["vector_store.files_batch"]
+    status: VectorStoreFileStatus
+    vector_store_id: str
+
+
+if TYPE_CHECKING:
+
+    class VectorStoreFileParam(TypedDict, total=False):
+        file_id: Required[str]
+        attributes: Optional[Mapping[str, Union[str, float, bool]]]
+        chunking_strategy: Union[FileChunkingStrategyParam, JSONObjectParam]
+
+
 ########################################################################
 ## 9. Providers: the same API at Microsoft Azure
 ########################################################################
@@ -10958,6 +11267,7 @@ if TYPE_CHECKING:
     images: Images[OpenAI]
     audio: Audio[OpenAI]
     uploads: Uploads[OpenAI]
+    vector_stores: VectorStores[OpenAI]
 else:
 
     class ModuleClient:

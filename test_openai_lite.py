@@ -4168,6 +4168,8 @@ asyncio.run(main())
 Row = Tuple[str, Dict[str, Any], str, Optional[str], Dict[str, str]]
 JSON_TYPE = {"content-type": "application/json", "accept": "application/json"}
 NO_BODY = {"accept": "application/json"}
+V2 = {"openai-beta": "assistants=v2"}
+V2_JSON = dict(JSON_TYPE, **V2)
 HI = [{"role": "user", "content": "hi"}]
 
 ROWS: List[Row] = [
@@ -4301,6 +4303,39 @@ ROWS: List[Row] = [
      "POST /uploads/u/complete", '{"part_ids":["p"],"md5":"m"}', JSON_TYPE),
     ("uploads.parts.create", {"upload_id": "u", "data": ("a.txt", b"data")},
      "POST /uploads/u/parts", "form data=data", NO_BODY),
+    ("vector_stores.create", {"file_ids": ["f"], "name": "n"}, "POST /vector_stores",
+     '{"file_ids":["f"],"name":"n"}', V2_JSON),
+    ("vector_stores.retrieve", {"vector_store_id": "v"}, "GET /vector_stores/v", None, V2),
+    ("vector_stores.update", {"vector_store_id": "v", "metadata": {"a": "b"}},
+     "POST /vector_stores/v", '{"metadata":{"a":"b"}}', V2_JSON),
+    ("vector_stores.list", {"limit": 3, "order": "asc"}, "GET /vector_stores?limit=3&order=asc",
+     None, V2),
+    ("vector_stores.delete", {"vector_store_id": "v"}, "DELETE /vector_stores/v", None, V2),
+    ("vector_stores.search", {"vector_store_id": "v", "query": "hi", "max_num_results": 3},
+     "POST /vector_stores/v/search", '{"query":"hi","max_num_results":3}', V2_JSON),
+    ("vector_stores.files.create",
+     {"vector_store_id": "v", "file_id": "f", "attributes": {"a": "b"}},
+     "POST /vector_stores/v/files", '{"file_id":"f","attributes":{"a":"b"}}', V2_JSON),
+    ("vector_stores.files.retrieve", {"file_id": "f", "vector_store_id": "v"},
+     "GET /vector_stores/v/files/f", None, V2),
+    ("vector_stores.files.update",
+     {"file_id": "f", "vector_store_id": "v", "attributes": {"a": "b"}},
+     "POST /vector_stores/v/files/f", '{"attributes":{"a":"b"}}', V2_JSON),
+    ("vector_stores.files.list", {"vector_store_id": "v", "limit": 3, "order": "asc"},
+     "GET /vector_stores/v/files?limit=3&order=asc", None, V2),
+    ("vector_stores.files.delete", {"file_id": "f", "vector_store_id": "v"},
+     "DELETE /vector_stores/v/files/f", None, V2),
+    ("vector_stores.files.content", {"file_id": "f", "vector_store_id": "v"},
+     "GET /vector_stores/v/files/f/content", None, V2),
+    ("vector_stores.file_batches.create", {"vector_store_id": "v", "attributes": {"a": "b"}},
+     "POST /vector_stores/v/file_batches", '{"attributes":{"a":"b"}}', V2_JSON),
+    ("vector_stores.file_batches.retrieve", {"batch_id": "b", "vector_store_id": "v"},
+     "GET /vector_stores/v/file_batches/b", None, V2),
+    ("vector_stores.file_batches.cancel", {"batch_id": "b", "vector_store_id": "v"},
+     "POST /vector_stores/v/file_batches/b/cancel", "", V2),
+    ("vector_stores.file_batches.list_files",
+     {"batch_id": "b", "vector_store_id": "v", "limit": 3, "order": "asc"},
+     "GET /vector_stores/v/file_batches/b/files?limit=3&order=asc", None, V2),
 ]
 
 
@@ -4392,7 +4427,7 @@ NOT_YET = (
     "admin.organization.workload_identity_providers.", "beta.agents.", "beta.assistants.",
     "beta.chat.", "beta.chatkit.", "beta.realtime.", "beta.responses.", "beta.threads.",
     "containers.", "content_provenance_checks.", "conversations.", "decisions.", "evals.", "live.",
-    "realtime.", "safety.", "skills.", "vector_stores.", "videos.", "webhooks.",
+    "realtime.", "safety.", "skills.", "videos.", "webhooks.",
 )
 
 
