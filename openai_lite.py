@@ -4350,6 +4350,7 @@ class API(Resource[C]):
     audio: Audio[C]
     uploads: Uploads[C]
     vector_stores: VectorStores[C]
+    conversations: Conversations[C]
     with_raw_response: API[Raw[C]]
     with_streaming_response: API[Streamed[C]]
 
@@ -11041,6 +11042,136 @@ if TYPE_CHECKING:
         chunking_strategy: Union[FileChunkingStrategyParam, JSONObjectParam]
 
 
+# ---- 8.17 Conversations ---- https://platform.openai.com/docs/api-reference/conversations
+
+
+class Conversations(Resource[C]):
+    """Keep what is said across responses."""
+
+    items: ConversationsItems[C]
+    with_raw_response: Conversations[Raw[C]]
+    with_streaming_response: Conversations[Streamed[C]]
+
+    @POST("/conversations")
+    def create(
+        self, *, items: Optional[Iterable[Union[ResponseInputItemParam, JSONObjectParam]]] = omit,
+        metadata: Optional[Mapping[str, str]] = omit, **options: Unpack[Options]
+    ) -> Conversation:
+        """Open a conversation, which keeps what is said across responses."""
+
+    @GET("/conversations/{conversation_id}")
+    def retrieve(self, conversation_id: str, **options: Unpack[Options]) -> Conversation:
+        """Fetch a conversation: its metadata, not what was said in it."""
+
+    @POST("/conversations/{conversation_id}")
+    def update(
+        self, conversation_id: str, *, metadata: Optional[Mapping[str, str]],
+        **options: Unpack[Options]
+    ) -> Conversation:
+        """Replace the metadata of a conversation."""
+
+    @DELETE("/conversations/{conversation_id}")
+    def delete(self, conversation_id: str, **options: Unpack[Options]) -> ConversationDeleted:
+        """Delete a conversation.  Its items are not deleted with it."""
+
+
+class ConversationsItems(Resource[C]):
+    """What was said in a conversation."""
+
+    with_raw_response: ConversationsItems[Raw[C]]
+    with_streaming_response: ConversationsItems[Streamed[C]]
+
+    @POST("/conversations/{conversation_id}/items", query=("include",))
+    def create(
+        self, conversation_id: str, *,
+        items: Iterable[Union[ResponseInputItemParam, JSONObjectParam]],
+        include: List[ResponseIncludable] = omit, **options: Unpack[Options]
+    ) -> ConversationItemList:
+        """Add up to 20 items to a conversation; returns those that were added."""
+
+    @GET("/conversations/{conversation_id}/items/{item_id}")
+    def retrieve(
+        self, item_id: str, *, conversation_id: str, include: List[ResponseIncludable] = omit,
+        **options: Unpack[Options]
+    ) -> ConversationItem:
+        """Fetch one item of a conversation."""
+
+    @GET("/conversations/{conversation_id}/items")
+    def list(
+        self, conversation_id: str, *, after: str = omit, include: List[ResponseIncludable] = omit,
+        limit: int = omit, order: Literal["asc", "desc"] = omit, **options: Unpack[Options]
+    ) -> SyncConversationCursorPage[ConversationItem]:
+        """List what was said in a conversation, the latest first unless `order="asc"`."""
+
+    @DELETE("/conversations/{conversation_id}/items/{item_id}")
+    def delete(
+        self, item_id: str, *, conversation_id: str, **options: Unpack[Options]
+    ) -> Conversation:
+        """Remove one item; returns the conversation."""
+
+
+class Conversation(BaseModel):
+    """Items that responses go on from."""
+
+    id: str
+    created_at: int  # Unix time, in seconds
+    metadata: Any
+    object: Literal["conversation"]
+
+
+class ConversationDeleted(BaseModel):
+    id: str
+    deleted: bool
+    object: Literal["conversation.deleted"]
+
+
+class ConversationItemList(BaseModel):
+    data: List[ConversationItem]
+    first_id: str
+    has_more: bool
+    last_id: str
+    object: Literal["list"]
+
+
+class ConversationMessage(BaseModel):
+    id: str
+    content: List[
+        Union[
+            ResponseInputText, ResponseOutputText, TextContent, ResponseReasoningSummary,
+            ResponseReasoningText, ResponseOutputRefusal, ResponseInputImage,
+            ComputerScreenshotContent, ResponseInputFile,
+        ]
+    ]
+    role: Literal[
+        "unknown", "user", "assistant", "system", "critic", "discriminator", "developer", "tool",
+    ]
+    status: Literal["in_progress", "completed", "incomplete"]
+    type: Literal["message"]
+    phase: Optional[Literal["commentary", "final_answer"]] = None
+
+
+class ComputerScreenshotContent(BaseModel):
+    detail: ResponseImageDetail
+    file_id: Optional[str] = None
+    image_url: Optional[str] = None
+    type: Literal["computer_screenshot"]
+    prompt_cache_breakpoint: Optional[PromptCacheBreakpoint] = None
+
+
+ConversationItem = Union[
+    ConversationMessage, ResponseFunctionToolCallItem, ResponseFunctionToolCallOutputItem,
+    ResponseFileSearchToolCall, ResponseFunctionWebSearch, ResponseImageGenerationCall,
+    ResponseComputerToolCall, ResponseComputerToolCallOutputItem, ResponseToolSearchCall,
+    ResponseToolSearchOutputItem, ResponseAdditionalTools, ResponseConfigurationUpdateItem,
+    ResponseReasoningItem, ResponseProgram, ResponseProgramOutput, ResponseCompactionItem,
+    ResponseCodeInterpreterToolCall, ResponseLocalShellCall, ResponseLocalShellCallOutput,
+    ResponseFunctionShellToolCall, ResponseFunctionShellToolCallOutput, ResponseApplyPatchToolCall,
+    ResponseApplyPatchToolCallOutput, ResponseMcpListTools, ResponseMcpApprovalRequest,
+    ResponseMcpApprovalResponse, ResponseMcpCall, ResponseCustomToolCall,
+    ResponseCustomToolCallOutput,
+]
+
+
 ########################################################################
 ## 9. Providers: the same API at Microsoft Azure
 ########################################################################
@@ -11268,6 +11399,7 @@ if TYPE_CHECKING:
     audio: Audio[OpenAI]
     uploads: Uploads[OpenAI]
     vector_stores: VectorStores[OpenAI]
+    conversations: Conversations[OpenAI]
 else:
 
     class ModuleClient:

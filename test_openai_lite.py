@@ -4336,6 +4336,23 @@ ROWS: List[Row] = [
     ("vector_stores.file_batches.list_files",
      {"batch_id": "b", "vector_store_id": "v", "limit": 3, "order": "asc"},
      "GET /vector_stores/v/file_batches/b/files?limit=3&order=asc", None, V2),
+    ("conversations.create", {"metadata": {"a": "b"}}, "POST /conversations",
+     '{"metadata":{"a":"b"}}', JSON_TYPE),
+    ("conversations.retrieve", {"conversation_id": "c"}, "GET /conversations/c", None, NO_BODY),
+    ("conversations.update", {"conversation_id": "c", "metadata": {"a": "b"}},
+     "POST /conversations/c", '{"metadata":{"a":"b"}}', JSON_TYPE),
+    ("conversations.delete", {"conversation_id": "c"}, "DELETE /conversations/c", None, NO_BODY),
+    ("conversations.items.create",
+     {"conversation_id": "c", "items": [{"type": "x"}], "include": ["file_search_call.results"]},
+     "POST /conversations/c/items?include%5B%5D=file_search_call.results",
+     '{"items":[{"type":"x"}]}', JSON_TYPE),
+    ("conversations.items.retrieve",
+     {"item_id": "i", "conversation_id": "c", "include": ["file_search_call.results"]},
+     "GET /conversations/c/items/i?include%5B%5D=file_search_call.results", None, NO_BODY),
+    ("conversations.items.list", {"conversation_id": "c", "limit": 3, "order": "asc"},
+     "GET /conversations/c/items?limit=3&order=asc", None, NO_BODY),
+    ("conversations.items.delete", {"item_id": "i", "conversation_id": "c"},
+     "DELETE /conversations/c/items/i", None, NO_BODY),
 ]
 
 
@@ -4426,8 +4443,8 @@ NOT_YET = (
     "admin.organization.spend_limit.", "admin.organization.usage.", "admin.organization.users.",
     "admin.organization.workload_identity_providers.", "beta.agents.", "beta.assistants.",
     "beta.chat.", "beta.chatkit.", "beta.realtime.", "beta.responses.", "beta.threads.",
-    "containers.", "content_provenance_checks.", "conversations.", "decisions.", "evals.", "live.",
-    "realtime.", "safety.", "skills.", "videos.", "webhooks.",
+    "containers.", "content_provenance_checks.", "decisions.", "evals.", "live.", "realtime.",
+    "safety.", "skills.", "videos.", "webhooks.",
 )
 
 
@@ -5073,6 +5090,10 @@ async def asynchronous(client: AsyncOpenAI) -> None:
     async with client.files.with_streaming_response.list() as response:
         reveal_type(await response.parse())
         # AsyncCursorPage[FileObject]
+    async for item in client.conversations.items.list("c"):
+        if item.type == "message":
+            reveal_type(item)
+            # ConversationMessage
     reveal_type(await client.post("/x", cast_to=str, body={}))
     # str
 
