@@ -4351,6 +4351,7 @@ class API(Resource[C]):
     uploads: Uploads[C]
     vector_stores: VectorStores[C]
     conversations: Conversations[C]
+    containers: Containers[C]
     with_raw_response: API[Raw[C]]
     with_streaming_response: API[Streamed[C]]
 
@@ -11172,6 +11173,138 @@ ConversationItem = Union[
 ]
 
 
+# ---- 8.18 Containers ---- https://platform.openai.com/docs/api-reference/containers
+
+
+class Containers(Resource[C]):
+    """Where the models run code."""
+
+    files: ContainersFiles[C]
+    with_raw_response: Containers[Raw[C]]
+    with_streaming_response: Containers[Streamed[C]]
+
+    @POST("/containers")
+    def create(
+        self, *, name: str,
+        expires_after: Union[ContainerExpiresAfterParam, JSONObjectParam] = omit,
+        file_ids: List[str] = omit, memory_limit: ContainerMemoryLimit = omit,
+        network_policy: Union[
+            ContainerNetworkPolicyDisabledParam, ContainerNetworkPolicyAllowlistParam,
+            JSONObjectParam,
+        ] = omit,
+        skills: Iterable[Union[SkillReferenceParam, InlineSkillParam, JSONObjectParam]] = omit,
+        **options: Unpack[Options]
+    ) -> Container:
+        """Start a container, in which the model can run code and keep files."""
+
+    @GET("/containers/{container_id}")
+    def retrieve(self, container_id: str, **options: Unpack[Options]) -> Container:
+        """Fetch a container: its status, and when it expires."""
+
+    @GET("/containers")
+    def list(
+        self, *, after: str = omit, limit: int = omit, name: str = omit,
+        order: Literal["asc", "desc"] = omit, **options: Unpack[Options]
+    ) -> SyncCursorPage[Container]:
+        """List the containers."""
+
+    @DELETE("/containers/{container_id}", headers={"Accept": "*/*"})
+    def delete(self, container_id: str, **options: Unpack[Options]) -> None:
+        """Delete a container and the files in it."""
+
+
+class Container(BaseModel):
+    """A machine in which tools run."""
+
+    id: str
+    created_at: int  # Unix time, in seconds
+    name: str
+    object: str
+    status: str
+    expires_after: Optional[ContainerExpiresAfter] = None
+    last_active_at: Optional[int] = None
+    memory_limit: Optional[ContainerMemoryLimit] = None
+    network_policy: Optional[ContainerNetworkPolicy] = None
+
+
+class ContainerExpiresAfter(BaseModel):
+    anchor: Optional[Literal["last_active_at"]] = None
+    minutes: Optional[int] = None
+
+
+class ContainerNetworkPolicy(BaseModel):
+    type: Literal["allowlist", "disabled"]
+    allowed_domains: Optional[List[str]] = None
+
+
+if TYPE_CHECKING:
+
+    class ContainerExpiresAfterParam(TypedDict, total=False):
+        anchor: Required[Literal["last_active_at"]]
+        minutes: Required[int]
+
+
+# ---- 8.19 Container files ---- https://platform.openai.com/docs/api-reference/container-files
+
+
+class ContainersFiles(Resource[C]):
+    """The files in a container."""
+
+    content: ContainersFilesContent[C]
+    with_raw_response: ContainersFiles[Raw[C]]
+    with_streaming_response: ContainersFiles[Streamed[C]]
+
+    @POST("/containers/{container_id}/files", form=("file",), json_without_file=True)
+    def create(
+        self, container_id: str, *, file: FileTypes = omit, file_id: str = omit,
+        **options: Unpack[Options]
+    ) -> ContainerFile:
+        """Put a file into a container: `file` to upload one, or `file_id` to copy one."""
+
+    @GET("/containers/{container_id}/files/{file_id}")
+    def retrieve(
+        self, file_id: str, *, container_id: str, **options: Unpack[Options]
+    ) -> ContainerFile:
+        """Fetch what is known about a file in a container, not its content."""
+
+    @GET("/containers/{container_id}/files")
+    def list(
+        self, container_id: str, *, after: str = omit, limit: int = omit,
+        order: Literal["asc", "desc"] = omit, **options: Unpack[Options]
+    ) -> SyncCursorPage[ContainerFile]:
+        """List the files in a container, those that the model wrote included."""
+
+    @DELETE("/containers/{container_id}/files/{file_id}", headers={"Accept": "*/*"})
+    def delete(self, file_id: str, *, container_id: str, **options: Unpack[Options]) -> None:
+        """Delete a file from a container."""
+
+
+class ContainersFilesContent(Resource[C]):
+    """Download files from a container."""
+
+    with_raw_response: ContainersFilesContent[Raw[C]]
+    with_streaming_response: ContainersFilesContent[Streamed[C]]
+
+    @GET(
+        "/containers/{container_id}/files/{file_id}/content",
+        headers={"Accept": "application/binary"},
+    )
+    def retrieve(
+        self, file_id: str, *, container_id: str, **options: Unpack[Options]
+    ) -> HttpxBinaryResponseContent:
+        """Download a file from a container."""
+
+
+class ContainerFile(BaseModel):
+    id: str
+    bytes: int  # its size
+    container_id: str
+    created_at: int  # Unix time, in seconds
+    object: Literal["container.file"]
+    path: str
+    source: str
+
+
 ########################################################################
 ## 9. Providers: the same API at Microsoft Azure
 ########################################################################
@@ -11400,6 +11533,7 @@ if TYPE_CHECKING:
     uploads: Uploads[OpenAI]
     vector_stores: VectorStores[OpenAI]
     conversations: Conversations[OpenAI]
+    containers: Containers[OpenAI]
 else:
 
     class ModuleClient:

@@ -4353,6 +4353,22 @@ ROWS: List[Row] = [
      "GET /conversations/c/items?limit=3&order=asc", None, NO_BODY),
     ("conversations.items.delete", {"item_id": "i", "conversation_id": "c"},
      "DELETE /conversations/c/items/i", None, NO_BODY),
+    ("containers.create", {"name": "n", "expires_after": {"type": "x"}}, "POST /containers",
+     '{"name":"n","expires_after":{"type":"x"}}', JSON_TYPE),
+    ("containers.retrieve", {"container_id": "c"}, "GET /containers/c", None, NO_BODY),
+    ("containers.list", {"limit": 3, "order": "asc"}, "GET /containers?limit=3&order=asc", None,
+     NO_BODY),
+    ("containers.delete", {"container_id": "c"}, "DELETE /containers/c", None, {"accept": "*/*"}),
+    ("containers.files.create", {"container_id": "c", "file": ("a.txt", b"data")},
+     "POST /containers/c/files", "form file=data", NO_BODY),
+    ("containers.files.retrieve", {"file_id": "f", "container_id": "c"},
+     "GET /containers/c/files/f", None, NO_BODY),
+    ("containers.files.list", {"container_id": "c", "limit": 3, "order": "asc"},
+     "GET /containers/c/files?limit=3&order=asc", None, NO_BODY),
+    ("containers.files.delete", {"file_id": "f", "container_id": "c"},
+     "DELETE /containers/c/files/f", None, {"accept": "*/*"}),
+    ("containers.files.content.retrieve", {"file_id": "f", "container_id": "c"},
+     "GET /containers/c/files/f/content", None, {"accept": "application/binary"}),
 ]
 
 
@@ -4443,8 +4459,8 @@ NOT_YET = (
     "admin.organization.spend_limit.", "admin.organization.usage.", "admin.organization.users.",
     "admin.organization.workload_identity_providers.", "beta.agents.", "beta.assistants.",
     "beta.chat.", "beta.chatkit.", "beta.realtime.", "beta.responses.", "beta.threads.",
-    "containers.", "content_provenance_checks.", "decisions.", "evals.", "live.", "realtime.",
-    "safety.", "skills.", "videos.", "webhooks.",
+    "content_provenance_checks.", "decisions.", "evals.", "live.", "realtime.", "safety.",
+    "skills.", "videos.", "webhooks.",
 )
 
 
@@ -4796,6 +4812,13 @@ def test_response_format_decides_what_a_transcription_is(
         done = call(client, f"audio.{group}.create", **asked)
     assert type(done).__name__ == kind
     assert done == "hi\n" if kind == "str" else done.text == "hi"
+
+
+def test_a_container_takes_a_file_that_was_uploaded_before() -> None:
+    with RawServer(answer({"id": "f"})) as server, client_of(server) as client:
+        assert client.containers.files.create("c", file_id="f").id == "f"
+    (head, body), = server.requests
+    assert headers_of(head)["content-type"] == "application/json" and body == b'{"file_id":"f"}'
 
 
 ########################################################################
