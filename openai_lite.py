@@ -4352,6 +4352,7 @@ class API(Resource[C]):
     vector_stores: VectorStores[C]
     conversations: Conversations[C]
     containers: Containers[C]
+    videos: Videos[C]
     with_raw_response: API[Raw[C]]
     with_streaming_response: API[Streamed[C]]
 
@@ -11305,6 +11306,123 @@ class ContainerFile(BaseModel):
     source: str
 
 
+# ---- 8.20 Videos ---- https://platform.openai.com/docs/api-reference/videos
+
+
+VideoModel = Literal[
+    "sora-2", "sora-2-pro", "sora-2-2025-10-06", "sora-2-pro-2025-10-06", "sora-2-2025-12-08",
+]
+VideoSize = Literal["720x1280", "1280x720", "1024x1792", "1792x1024"]
+VIDEOS_END = "nothing: OpenAI shut the Videos API down on September 24, 2026"
+
+
+class Videos(Resource[C]):
+    """Make and change videos."""
+
+    with_raw_response: Videos[Raw[C]]
+    with_streaming_response: Videos[Streamed[C]]
+
+    @POST("/videos", form=("input_reference",), deprecated=VIDEOS_END)
+    def create(
+        self, *, prompt: str, input_reference: FileTypes = omit,
+        model: Union[str, VideoModel] = omit, seconds: Literal["4", "8", "12"] = omit,
+        size: VideoSize = omit, **options: Unpack[Options]
+    ) -> Video:
+        """Start to make a video from a description.
+
+        Returns at once: ask retrieve() until `status` is "completed" or "failed".
+        """
+
+    @GET("/videos/{video_id}", deprecated=VIDEOS_END)
+    def retrieve(self, video_id: str, **options: Unpack[Options]) -> Video:
+        """Fetch a video: its status and progress, not its content."""
+
+    @GET("/videos", deprecated=VIDEOS_END)
+    def list(
+        self, *, after: str = omit, limit: int = omit, order: Literal["asc", "desc"] = omit,
+        **options: Unpack[Options]
+    ) -> SyncConversationCursorPage[Video]:
+        """List the videos of the project."""
+
+    @DELETE("/videos/{video_id}", deprecated=VIDEOS_END)
+    def delete(self, video_id: str, **options: Unpack[Options]) -> VideoDeleted:
+        """Delete a video that is done or has failed, with its content."""
+
+    @POST("/videos/characters", form=("video",), deprecated=VIDEOS_END)
+    def create_character(
+        self, *, name: str, video: FileTypes, **options: Unpack[Options]
+    ) -> VideoCharacter:
+        """Make a character, to be used in other videos, from an uploaded one."""
+
+    @GET(
+        "/videos/{video_id}/content", headers={"Accept": "application/binary"},
+        deprecated=VIDEOS_END,
+    )
+    def download_content(
+        self, video_id: str, *, variant: Literal["video", "thumbnail", "spritesheet"] = omit,
+        **options: Unpack[Options]
+    ) -> HttpxBinaryResponseContent:
+        """Download a video, or with `variant` its thumbnail or spritesheet."""
+
+    @POST("/videos/edits", form=("video",), deprecated=VIDEOS_END)
+    def edit(self, *, prompt: str, video: FileTypes, **options: Unpack[Options]) -> Video:
+        """Change a video as a prompt says; it is done in the background."""
+
+    @POST("/videos/extensions", form=("video",), deprecated=VIDEOS_END)
+    def extend(
+        self, *, prompt: str, seconds: Literal["4", "8", "12"], video: FileTypes,
+        **options: Unpack[Options]
+    ) -> Video:
+        """Continue a video by 4, 8 or 12 seconds; it is done in the background."""
+
+    @GET("/videos/characters/{character_id}", deprecated=VIDEOS_END)
+    def get_character(self, character_id: str, **options: Unpack[Options]) -> VideoCharacter:
+        """Fetch a character."""
+
+    @POST("/videos/{video_id}/remix", deprecated=VIDEOS_END)
+    def remix(self, video_id: str, *, prompt: str, **options: Unpack[Options]) -> Video:
+        """Make a video again from a new description; it is done in the background."""
+
+
+class Video(BaseModel):
+    """A video that is being made."""
+
+    id: str
+    completed_at: Optional[int] = None
+    created_at: int  # Unix time, in seconds
+    error: Optional[VideoCreateError] = None
+    expires_at: Optional[int] = None
+    model: Union[str, VideoModel]
+    object: Literal["video"]
+    progress: int  # in percent
+    prompt: Optional[str] = None
+    remixed_from_video_id: Optional[str] = None
+    seconds: Union[str, Literal["4", "8", "12"]]  # its length
+    size: VideoSize
+    status: Literal["queued", "in_progress", "completed", "failed"]
+
+
+class VideoDeleted(BaseModel):
+    id: str
+    deleted: bool
+    object: Literal["video.deleted"]
+
+
+class VideoCharacter(BaseModel):
+    id: Optional[str] = None
+    created_at: int
+    name: Optional[str] = None
+
+
+class VideoCreateError(BaseModel):
+    code: str
+    message: str
+    headers: Optional[Dict[str, str]] = None
+    misalignment: Optional[ResponseErrorMisalignment] = None
+    param: Optional[str] = None
+    type: Optional[str] = None
+
+
 ########################################################################
 ## 9. Providers: the same API at Microsoft Azure
 ########################################################################
@@ -11534,6 +11652,7 @@ if TYPE_CHECKING:
     vector_stores: VectorStores[OpenAI]
     conversations: Conversations[OpenAI]
     containers: Containers[OpenAI]
+    videos: Videos[OpenAI]
 else:
 
     class ModuleClient:

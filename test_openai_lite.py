@@ -4369,6 +4369,22 @@ ROWS: List[Row] = [
      "DELETE /containers/c/files/f", None, {"accept": "*/*"}),
     ("containers.files.content.retrieve", {"file_id": "f", "container_id": "c"},
      "GET /containers/c/files/f/content", None, {"accept": "application/binary"}),
+    ("videos.create", {"prompt": "hi", "input_reference": ("a.txt", b"data"), "seconds": "4"},
+     "POST /videos", "form prompt=hi seconds=4 input_reference=data", NO_BODY),
+    ("videos.retrieve", {"video_id": "v"}, "GET /videos/v", None, NO_BODY),
+    ("videos.list", {"limit": 3, "order": "asc"}, "GET /videos?limit=3&order=asc", None, NO_BODY),
+    ("videos.delete", {"video_id": "v"}, "DELETE /videos/v", None, NO_BODY),
+    ("videos.create_character", {"name": "n", "video": ("a.txt", b"data")},
+     "POST /videos/characters", "form name=n video=data", NO_BODY),
+    ("videos.download_content", {"video_id": "v", "variant": "video"},
+     "GET /videos/v/content?variant=video", None, {"accept": "application/binary"}),
+    ("videos.edit", {"prompt": "hi", "video": ("a.txt", b"data")}, "POST /videos/edits",
+     "form prompt=hi video=data", NO_BODY),
+    ("videos.extend", {"prompt": "hi", "seconds": "4", "video": ("a.txt", b"data")},
+     "POST /videos/extensions", "form prompt=hi seconds=4 video=data", NO_BODY),
+    ("videos.get_character", {"character_id": "c"}, "GET /videos/characters/c", None, NO_BODY),
+    ("videos.remix", {"video_id": "v", "prompt": "hi"}, "POST /videos/v/remix", '{"prompt":"hi"}',
+     JSON_TYPE),
 ]
 
 
@@ -4460,7 +4476,7 @@ NOT_YET = (
     "admin.organization.workload_identity_providers.", "beta.agents.", "beta.assistants.",
     "beta.chat.", "beta.chatkit.", "beta.realtime.", "beta.responses.", "beta.threads.",
     "content_provenance_checks.", "decisions.", "evals.", "live.", "realtime.", "safety.",
-    "skills.", "videos.", "webhooks.",
+    "skills.", "webhooks.",
 )
 
 
