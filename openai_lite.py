@@ -4353,6 +4353,7 @@ class API(Resource[C]):
     conversations: Conversations[C]
     containers: Containers[C]
     videos: Videos[C]
+    evals: Evals[C]
     with_raw_response: API[Raw[C]]
     with_streaming_response: API[Streamed[C]]
 
@@ -11423,6 +11424,539 @@ class VideoCreateError(BaseModel):
     type: Optional[str] = None
 
 
+# ---- 8.21 Evals ---- https://platform.openai.com/docs/api-reference/evals
+
+
+class Evals(Resource[C]):
+    """Test how well models do."""
+
+    runs: EvalsRuns[C]
+    with_raw_response: Evals[Raw[C]]
+    with_streaming_response: Evals[Streamed[C]]
+
+    @POST("/evals")
+    def create(
+        self, *,
+        data_source_config: Union[
+            EvalCustomConfigParam, EvalLogsConfigParam, EvalStoredConfigParam, JSONObjectParam,
+        ],
+        testing_criteria: Iterable[
+            Union[
+                EvalLabelModelParam, StringCheckGraderParam, EvalTextSimilarityParam,
+                EvalPythonParam, EvalScoreModelParam, JSONObjectParam,
+            ]
+        ],
+        metadata: Optional[Mapping[str, str]] = omit, name: str = omit, **options: Unpack[Options]
+    ) -> Eval:
+        """Define a test: what its data looks like, and how answers are graded.
+
+        Nothing runs yet: evals.runs.create() tests a model with it.
+        """
+
+    @GET("/evals/{eval_id}")
+    def retrieve(self, eval_id: str, **options: Unpack[Options]) -> Eval:
+        """Fetch a test, by its id."""
+
+    @POST("/evals/{eval_id}")
+    def update(
+        self, eval_id: str, *, metadata: Optional[Mapping[str, str]] = omit, name: str = omit,
+        **options: Unpack[Options]
+    ) -> Eval:
+        """Change the name or the metadata of a test."""
+
+    @GET("/evals")
+    def list(
+        self, *, after: str = omit, limit: int = omit, order: Literal["asc", "desc"] = omit,
+        order_by: Literal["created_at", "updated_at"] = omit, **options: Unpack[Options]
+    ) -> SyncCursorPage[Eval]:
+        """List the tests of the project."""
+
+    @DELETE("/evals/{eval_id}")
+    def delete(self, eval_id: str, **options: Unpack[Options]) -> EvalDeleted:
+        """Delete a test."""
+
+
+class EvalsRuns(Resource[C]):
+    """Run a test on a model."""
+
+    output_items: EvalsRunsOutputItems[C]
+    with_raw_response: EvalsRuns[Raw[C]]
+    with_streaming_response: EvalsRuns[Streamed[C]]
+
+    @POST("/evals/{eval_id}/runs")
+    def create(
+        self, eval_id: str, *,
+        data_source: Union[
+            EvalJSONLSourceParam, EvalCompletionsSourceParam, EvalResponsesSourceParam,
+            JSONObjectParam,
+        ],
+        metadata: Optional[Mapping[str, str]] = omit, name: str = omit, **options: Unpack[Options]
+    ) -> EvalRun:
+        """Test a model.
+
+        Returns at once: ask retrieve() until `status` is final.
+        """
+
+    @GET("/evals/{eval_id}/runs/{run_id}")
+    def retrieve(self, run_id: str, *, eval_id: str, **options: Unpack[Options]) -> EvalRun:
+        """Fetch a run: its status, and how many answers passed."""
+
+    @GET("/evals/{eval_id}/runs")
+    def list(
+        self, eval_id: str, *, after: str = omit, limit: int = omit,
+        order: Literal["asc", "desc"] = omit,
+        status: Literal["queued", "in_progress", "completed", "canceled", "failed"] = omit,
+        **options: Unpack[Options]
+    ) -> SyncCursorPage[EvalRun]:
+        """List the runs of a test."""
+
+    @DELETE("/evals/{eval_id}/runs/{run_id}")
+    def delete(self, run_id: str, *, eval_id: str, **options: Unpack[Options]) -> EvalRunDeleted:
+        """Delete a run."""
+
+    @POST("/evals/{eval_id}/runs/{run_id}/cancel")
+    def cancel(self, run_id: str, *, eval_id: str, **options: Unpack[Options]) -> EvalRun:
+        """Stop a run."""
+
+
+class EvalsRunsOutputItems(Resource[C]):
+    """The answers of a run, and their grades."""
+
+    with_raw_response: EvalsRunsOutputItems[Raw[C]]
+    with_streaming_response: EvalsRunsOutputItems[Streamed[C]]
+
+    @GET("/evals/{eval_id}/runs/{run_id}/output_items/{output_item_id}")
+    def retrieve(
+        self, output_item_id: str, *, eval_id: str, run_id: str, **options: Unpack[Options]
+    ) -> EvalOutputItem:
+        """Fetch one answer of a run, with its grades."""
+
+    @GET("/evals/{eval_id}/runs/{run_id}/output_items")
+    def list(
+        self, run_id: str, *, eval_id: str, after: str = omit, limit: int = omit,
+        order: Literal["asc", "desc"] = omit, status: Literal["fail", "pass"] = omit,
+        **options: Unpack[Options]
+    ) -> SyncCursorPage[EvalOutputItem]:
+        """List the answers of a run, with their grades."""
+
+
+class Eval(BaseModel):
+    """A test: its data and how answers are graded."""
+
+    id: str
+    created_at: int  # Unix time, in seconds
+    data_source_config: Union[EvalCustomConfig, EvalLogsConfig, EvalStoredConfig]
+    metadata: Optional[Dict[str, str]] = None
+    name: str
+    object: Literal["eval"]
+    testing_criteria: List[
+        Union[LabelModelGrader, StringCheckGrader, EvalTextSimilarity, EvalPython, EvalScoreModel]
+    ]
+
+
+class EvalDeleted(BaseModel):
+    deleted: bool
+    eval_id: str
+    object: str
+
+
+class EvalRun(BaseModel):
+    """A test of one model."""
+
+    id: str
+    created_at: int
+    data_source: Union[EvalJSONLSource, EvalCompletionsSource, EvalResponsesSource]
+    error: EvalAPIError
+    eval_id: str
+    metadata: Optional[Dict[str, str]] = None
+    model: str
+    name: str
+    object: Literal["eval.run"]
+    per_model_usage: List[EvalModelUsage]
+    per_testing_criteria_results: List[EvalCriterionResult]
+    report_url: str
+    result_counts: EvalResultCounts
+    status: str
+
+
+class EvalRunDeleted(BaseModel):
+    deleted: Optional[bool] = None
+    object: Optional[str] = None
+    run_id: Optional[str] = None
+
+
+class EvalOutputItem(BaseModel):
+    """An answer of a model, with its grades."""
+
+    id: str
+    created_at: int
+    datasource_item: Dict[str, Any]
+    datasource_item_id: int
+    eval_id: str
+    object: Literal["eval.run.output_item"]
+    results: List[EvalOutputResult]
+    run_id: str
+    sample: EvalSample
+    status: str
+
+
+class EvalCustomConfig(BaseModel):
+    schema_: Dict[str, object]
+    type: Literal["custom"]
+
+
+class EvalLogsConfig(BaseModel):
+    schema_: Dict[str, object]
+    type: Literal["logs"]
+    metadata: Optional[Dict[str, str]] = None
+
+
+class EvalStoredConfig(BaseModel):
+    schema_: Dict[str, object]
+    type: Literal["stored_completions"]
+    metadata: Optional[Dict[str, str]] = None
+
+
+class EvalTextSimilarity(TextSimilarityGrader):
+    pass_threshold: float
+
+
+class EvalPython(PythonGrader):
+    pass_threshold: Optional[float] = None
+
+
+class EvalScoreModel(ScoreModelGrader):
+    pass_threshold: Optional[float] = None
+
+
+class EvalJSONLSource(BaseModel):
+    source: Union[EvalFileContent, EvalFileID]
+    type: Literal["jsonl"]
+
+
+class EvalCompletionsSource(BaseModel):
+    source: Union[EvalFileContent, EvalFileID, EvalStoredCompletions]
+    type: Literal["completions"]
+    input_messages: Optional[Union[EvalTemplate, EvalItemReference]] = None
+    model: Optional[str] = None
+    sampling_params: Optional[EvalCompletionsSampling] = None
+
+
+class EvalResponsesSource(BaseModel):
+    source: Union[EvalFileContent, EvalFileID, EvalStoredResponses]
+    type: Literal["responses"]
+    input_messages: Optional[Union[EvalResponsesTemplate, EvalItemReference]] = None
+    model: Optional[str] = None
+    sampling_params: Optional[EvalResponsesSampling] = None
+
+
+class EvalAPIError(BaseModel):
+    code: str
+    message: str
+
+
+class EvalModelUsage(BaseModel):
+    _api_names = {"run_model_name": "model_name"}
+
+    cached_tokens: int
+    completion_tokens: int
+    invocation_count: int
+    run_model_name: str
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EvalCriterionResult(BaseModel):
+    failed: int
+    passed: int
+    testing_criteria: str
+
+
+class EvalResultCounts(BaseModel):
+    errored: int
+    failed: int
+    passed: int
+    total: int
+
+
+class EvalOutputResult(BaseModel):
+    name: str
+    passed: bool
+    score: float
+    sample: Optional[Dict[str, object]] = None
+    type: Optional[str] = None
+
+
+class EvalSample(BaseModel):
+    error: EvalAPIError
+    finish_reason: str
+    input: List[EvalMessage]
+    max_completion_tokens: int
+    model: str
+    output: List[EvalSampleOutput]
+    seed: int
+    temperature: float
+    top_p: float
+    usage: EvalSampleUsage
+
+
+class EvalFileContent(BaseModel):
+    content: List[EvalFileRow]
+    type: Literal["file_content"]
+
+
+class EvalFileID(BaseModel):
+    id: str
+    type: Literal["file_id"]
+
+
+class EvalStoredCompletions(BaseModel):
+    type: Literal["stored_completions"]
+    created_after: Optional[int] = None
+    created_before: Optional[int] = None
+    limit: Optional[int] = None
+    metadata: Optional[Dict[str, str]] = None
+    model: Optional[str] = None
+
+
+class EvalTemplate(BaseModel):
+    template: List[Union[GraderInput, EasyInputMessage]]
+    type: Literal["template"]
+
+
+class EvalItemReference(BaseModel):
+    item_reference: str
+    type: Literal["item_reference"]
+
+
+class EvalCompletionsSampling(BaseModel):
+    max_completion_tokens: Optional[int] = None
+    reasoning_effort: Optional[ReasoningEffort] = None
+    response_format: Optional[
+        Union[ResponseFormatText, ResponseFormatJSONSchema, ResponseFormatJSONObject]
+    ] = None
+    seed: Optional[int] = None
+    temperature: Optional[float] = None
+    tools: Optional[List[ChatCompletionFunctionTool]] = None
+    top_p: Optional[float] = None
+
+
+class EvalStoredResponses(BaseModel):
+    type: Literal["responses"]
+    created_after: Optional[int] = None
+    created_before: Optional[int] = None
+    instructions_search: Optional[str] = None
+    metadata: Optional[object] = None
+    model: Optional[str] = None
+    reasoning_effort: Optional[ReasoningEffort] = None
+    temperature: Optional[float] = None
+    tools: Optional[List[str]] = None
+    top_p: Optional[float] = None
+    users: Optional[List[str]] = None
+
+
+class EvalResponsesTemplate(BaseModel):
+    template: List[Union[EvalMessage, GraderInput]]
+    type: Literal["template"]
+
+
+class EvalResponsesSampling(BaseModel):
+    max_completion_tokens: Optional[int] = None
+    reasoning_effort: Optional[ReasoningEffort] = None
+    seed: Optional[int] = None
+    temperature: Optional[float] = None
+    text: Optional[EvalResponsesText] = None
+    tools: Optional[List[Tool]] = None
+    top_p: Optional[float] = None
+
+
+class EvalMessage(BaseModel):
+    content: str
+    role: str
+
+
+class EvalSampleOutput(BaseModel):
+    content: Optional[str] = None
+    role: Optional[str] = None
+
+
+class EvalSampleUsage(BaseModel):
+    cached_tokens: int
+    completion_tokens: int
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EvalFileRow(BaseModel):
+    item: Dict[str, object]
+    sample: Optional[Dict[str, object]] = None
+
+
+class ResponseFormatJSONSchema(BaseModel):
+    json_schema: ResponseFormatJSONSchemaSchema
+    type: Literal["json_schema"]
+
+
+class ChatCompletionFunctionTool(BaseModel):
+    function: FunctionDefinition
+    type: Literal["function"]
+
+
+class EvalResponsesText(BaseModel):
+    format: Optional[
+        Union[ResponseFormatText, ResponseFormatTextJSONSchemaConfig, ResponseFormatJSONObject]
+    ] = None
+
+
+class ResponseFormatJSONSchemaSchema(BaseModel):
+    name: str
+    description: Optional[str] = None
+    schema_: Optional[Dict[str, object]] = None
+    strict: Optional[bool] = None
+
+
+class FunctionDefinition(BaseModel):
+    name: str
+    description: Optional[str] = None
+    parameters: Optional[Dict[str, object]] = None
+    strict: Optional[bool] = None
+
+
+if TYPE_CHECKING:
+
+    class EvalCustomConfigParam(TypedDict, total=False):
+        item_schema: Required[Mapping[str, object]]
+        type: Required[Literal["custom"]]
+        include_sample_schema: bool
+
+    class EvalLogsConfigParam(TypedDict, total=False):
+        type: Required[Literal["logs"]]
+        metadata: Mapping[str, object]
+
+    class EvalStoredConfigParam(TypedDict, total=False):
+        type: Required[Literal["stored_completions"]]
+        metadata: Mapping[str, object]
+
+    class EvalLabelModelParam(TypedDict, total=False):
+        input: Required[Iterable[Union[EvalMessageParam, GraderInputParam, JSONObjectParam]]]
+        labels: Required[List[str]]
+        model: Required[str]
+        name: Required[str]
+        passing_labels: Required[List[str]]
+        type: Required[Literal["label_model"]]
+
+    class EvalTextSimilarityParam(TextSimilarityGraderParam, total=False):
+        pass_threshold: Required[float]
+
+    class EvalPythonParam(PythonGraderParam, total=False):
+        pass_threshold: float
+
+    class EvalScoreModelParam(ScoreModelGraderParam, total=False):
+        pass_threshold: float
+
+    class EvalJSONLSourceParam(TypedDict, total=False):
+        source: Required[Union[EvalFileContentParam, EvalFileIDParam, JSONObjectParam]]
+        type: Required[Literal["jsonl"]]
+
+    class EvalCompletionsSourceParam(TypedDict, total=False):
+        source: Required[
+            Union[
+                EvalFileContentParam, EvalFileIDParam, EvalStoredCompletionsParam, JSONObjectParam,
+            ]
+        ]
+        type: Required[Literal["completions"]]
+        input_messages: Union[EvalTemplateParam, EvalItemReferenceParam, JSONObjectParam]
+        model: str
+        sampling_params: Union[EvalCompletionsSamplingParam, JSONObjectParam]
+
+    class EvalResponsesSourceParam(TypedDict, total=False):
+        source: Required[
+            Union[EvalFileContentParam, EvalFileIDParam, EvalStoredResponsesParam, JSONObjectParam]
+        ]
+        type: Required[Literal["responses"]]
+        input_messages: Union[EvalResponsesTemplateParam, EvalItemReferenceParam, JSONObjectParam]
+        model: str
+        sampling_params: Union[EvalResponsesSamplingParam, JSONObjectParam]
+
+    class EvalMessageParam(TypedDict, total=False):
+        content: Required[str]
+        role: Required[str]
+
+    class EvalFileContentParam(TypedDict, total=False):
+        content: Required[Iterable[Union[EvalFileRowParam, JSONObjectParam]]]
+        type: Required[Literal["file_content"]]
+
+    class EvalFileIDParam(TypedDict, total=False):
+        id: Required[str]
+        type: Required[Literal["file_id"]]
+
+    class EvalStoredCompletionsParam(TypedDict, total=False):
+        type: Required[Literal["stored_completions"]]
+        created_after: Optional[int]
+        created_before: Optional[int]
+        limit: Optional[int]
+        metadata: Optional[Mapping[str, str]]
+        model: Optional[str]
+
+    class EvalTemplateParam(TypedDict, total=False):
+        template: Required[
+            Iterable[Union[EasyInputMessageParam, GraderInputParam, JSONObjectParam]]
+        ]
+        type: Required[Literal["template"]]
+
+    class EvalItemReferenceParam(TypedDict, total=False):
+        item_reference: Required[str]
+        type: Required[Literal["item_reference"]]
+
+    class EvalCompletionsSamplingParam(TypedDict, total=False):
+        max_completion_tokens: int
+        reasoning_effort: Optional[ReasoningEffort]
+        response_format: Union[
+            ResponseFormatTextParam, ResponseFormatJSONSchemaParam, ResponseFormatJSONObjectParam,
+            JSONObjectParam,
+        ]
+        seed: int
+        temperature: float
+        tools: Iterable[Union[ChatCompletionFunctionToolParam, JSONObjectParam]]
+        top_p: float
+
+    class EvalStoredResponsesParam(TypedDict, total=False):
+        type: Required[Literal["responses"]]
+        created_after: Optional[int]
+        created_before: Optional[int]
+        instructions_search: Optional[str]
+        metadata: Optional[object]
+        model: Optional[str]
+        reasoning_effort: Optional[ReasoningEffort]
+        temperature: Optional[float]
+        tools: Optional[List[str]]
+        top_p: Optional[float]
+        users: Optional[List[str]]
+
+    class EvalResponsesTemplateParam(TypedDict, total=False):
+        template: Required[Iterable[Union[EvalMessageParam, GraderInputParam, JSONObjectParam]]]
+        type: Required[Literal["template"]]
+
+    class EvalResponsesSamplingParam(TypedDict, total=False):
+        max_completion_tokens: int
+        reasoning_effort: Optional[ReasoningEffort]
+        seed: int
+        temperature: float
+        text: Union[EvalResponsesTextParam, JSONObjectParam]
+        tools: Iterable[Union[ToolParam, JSONObjectParam]]
+        top_p: float
+
+    class EvalFileRowParam(TypedDict, total=False):
+        item: Required[Mapping[str, object]]
+        sample: Mapping[str, object]
+
+    class EvalResponsesTextParam(TypedDict, total=False):
+        format: Union[
+            ResponseFormatTextParam, ResponseFormatTextJSONSchemaConfigParam,
+            ResponseFormatJSONObjectParam, JSONObjectParam,
+        ]
+
+
 ########################################################################
 ## 9. Providers: the same API at Microsoft Azure
 ########################################################################
@@ -11653,6 +12187,7 @@ if TYPE_CHECKING:
     conversations: Conversations[OpenAI]
     containers: Containers[OpenAI]
     videos: Videos[OpenAI]
+    evals: Evals[OpenAI]
 else:
 
     class ModuleClient:

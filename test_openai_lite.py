@@ -4385,6 +4385,28 @@ ROWS: List[Row] = [
     ("videos.get_character", {"character_id": "c"}, "GET /videos/characters/c", None, NO_BODY),
     ("videos.remix", {"video_id": "v", "prompt": "hi"}, "POST /videos/v/remix", '{"prompt":"hi"}',
      JSON_TYPE),
+    ("evals.create",
+     {"data_source_config": {"type": "x"}, "testing_criteria": [{"type": "x"}],
+      "metadata": {"a": "b"}}, "POST /evals",
+     '{"data_source_config":{"type":"x"},"testing_criteria":[{"type":"x"}],"metadata":{"a":"b"}}',
+     JSON_TYPE),
+    ("evals.retrieve", {"eval_id": "e"}, "GET /evals/e", None, NO_BODY),
+    ("evals.update", {"eval_id": "e", "metadata": {"a": "b"}}, "POST /evals/e",
+     '{"metadata":{"a":"b"}}', JSON_TYPE),
+    ("evals.list", {"limit": 3, "order": "asc"}, "GET /evals?limit=3&order=asc", None, NO_BODY),
+    ("evals.delete", {"eval_id": "e"}, "DELETE /evals/e", None, NO_BODY),
+    ("evals.runs.create", {"eval_id": "e", "data_source": {"type": "x"}, "metadata": {"a": "b"}},
+     "POST /evals/e/runs", '{"data_source":{"type":"x"},"metadata":{"a":"b"}}', JSON_TYPE),
+    ("evals.runs.retrieve", {"run_id": "r", "eval_id": "e"}, "GET /evals/e/runs/r", None, NO_BODY),
+    ("evals.runs.list", {"eval_id": "e", "limit": 3, "order": "asc"},
+     "GET /evals/e/runs?limit=3&order=asc", None, NO_BODY),
+    ("evals.runs.delete", {"run_id": "r", "eval_id": "e"}, "DELETE /evals/e/runs/r", None, NO_BODY),
+    ("evals.runs.cancel", {"run_id": "r", "eval_id": "e"}, "POST /evals/e/runs/r/cancel", "",
+     NO_BODY),
+    ("evals.runs.output_items.retrieve", {"output_item_id": "o", "eval_id": "e", "run_id": "r"},
+     "GET /evals/e/runs/r/output_items/o", None, NO_BODY),
+    ("evals.runs.output_items.list", {"run_id": "r", "eval_id": "e", "limit": 3, "order": "asc"},
+     "GET /evals/e/runs/r/output_items?limit=3&order=asc", None, NO_BODY),
 ]
 
 
@@ -4475,8 +4497,8 @@ NOT_YET = (
     "admin.organization.spend_limit.", "admin.organization.usage.", "admin.organization.users.",
     "admin.organization.workload_identity_providers.", "beta.agents.", "beta.assistants.",
     "beta.chat.", "beta.chatkit.", "beta.realtime.", "beta.responses.", "beta.threads.",
-    "content_provenance_checks.", "decisions.", "evals.", "live.", "realtime.", "safety.",
-    "skills.", "webhooks.",
+    "content_provenance_checks.", "decisions.", "live.", "realtime.", "safety.", "skills.",
+    "webhooks.",
 )
 
 
