@@ -4354,6 +4354,7 @@ class API(Resource[C]):
     containers: Containers[C]
     videos: Videos[C]
     evals: Evals[C]
+    webhooks: Webhooks[C]
     with_raw_response: API[Raw[C]]
     with_streaming_response: API[Streamed[C]]
 
@@ -11957,6 +11958,126 @@ if TYPE_CHECKING:
         ]
 
 
+# ---- 8.22 Webhooks ---- https://platform.openai.com/docs/api-reference/webhook-events
+
+
+WebhookEventType = Literal[
+    "batch.completed", "batch.failed", "batch.expired", "batch.cancelled", "response.completed",
+    "response.failed", "response.cancelled", "response.incomplete", "eval.run.succeeded",
+    "eval.run.failed", "eval.run.canceled", "fine_tuning.job.succeeded", "fine_tuning.job.failed",
+    "fine_tuning.job.cancelled", "realtime.call.incoming", "video.completed", "video.failed",
+    "agent.environment.ready", "agent.environment.failed", "agent.environment.suspended",
+    "agent.environment.expired", "agent.session.created", "agent.session.action_required",
+    "agent.session.in_progress", "agent.session.idle", "agent.session.failed",
+    "safety.alert.created",
+]
+
+
+class Webhooks(Resource[C]):
+    """Be told of events, and check that they are genuine."""
+
+    event_types: WebhooksEventTypes[C]
+    with_raw_response: Webhooks[Raw[C]]
+    with_streaming_response: Webhooks[Streamed[C]]
+
+    @POST("/webhook_endpoints")
+    def create(
+        self, *, event_types: List[WebhookEventType], name: str, url: str,
+        **options: Unpack[Options]
+    ) -> WebhookEndpointWithSecret:
+        """Have events sent to a URL.
+
+        Keep `signing_secret`, which proves that events are genuine: only this call and
+        rotate_secret() return it.
+        """
+
+    @GET("/webhook_endpoints/{webhook_endpoint_id}")
+    def retrieve(self, webhook_endpoint_id: str, **options: Unpack[Options]) -> WebhookEndpoint:
+        """Fetch where events are sent, and which."""
+
+    @POST("/webhook_endpoints/{webhook_endpoint_id}")
+    def update(
+        self, webhook_endpoint_id: str, *, event_types: List[WebhookEventType] = omit,
+        name: str = omit, url: str = omit, **options: Unpack[Options]
+    ) -> WebhookEndpoint:
+        """Change the name, the URL or the types of events of a webhook."""
+
+    @GET("/webhook_endpoints")
+    def list(
+        self, *, after: Optional[str] = omit, limit: int = omit, **options: Unpack[Options]
+    ) -> SyncCursorPage[WebhookEndpoint]:
+        """List the webhooks of the project, the latest first."""
+
+    @DELETE("/webhook_endpoints/{webhook_endpoint_id}")
+    def delete(
+        self, webhook_endpoint_id: str, **options: Unpack[Options]
+    ) -> DeletedWebhookEndpoint:
+        """Delete a webhook; it gets no more events."""
+
+    @POST("/webhook_endpoints/{webhook_endpoint_id}/rotate_secret")
+    def rotate_secret(
+        self, webhook_endpoint_id: str, *, keep_old_secret_active_for_24_hours: bool = omit,
+        **options: Unpack[Options]
+    ) -> WebhookEndpointWithSecret:
+        """Replace the signing secret.
+
+        The old one ends at once unless `keep_old_secret_active_for_24_hours=True`.
+        """
+
+    @POST("/webhook_endpoints/{webhook_endpoint_id}/test")
+    def test(
+        self, webhook_endpoint_id: str, *, event_type: WebhookEventType, **options: Unpack[Options]
+    ) -> WebhookEndpointTestResult:
+        """Send a made-up event to a webhook; returns with what status it was answered."""
+
+
+class WebhooksEventTypes(Resource[C]):
+    """What events there are."""
+
+    with_raw_response: WebhooksEventTypes[Raw[C]]
+    with_streaming_response: WebhooksEventTypes[Streamed[C]]
+
+    @GET("/webhook_event_types")
+    def list(self, **options: Unpack[Options]) -> WebhookEventTypeList:
+        """List the types of events that a webhook can get."""
+
+
+class WebhookEndpoint(BaseModel):
+    """Where events are sent."""
+
+    id: str
+    created_at: int  # Unix time, in seconds
+    event_types: List[str]
+    name: str
+    object: Literal["webhook_endpoint"]
+    signing_secret_hint: Optional[str] = None
+    url: str
+    updated_at: Optional[int] = None
+
+
+class WebhookEndpointWithSecret(WebhookEndpoint):
+    signing_secret: str  # shown only once
+
+
+class DeletedWebhookEndpoint(BaseModel):
+    id: str
+    deleted: bool
+    object: Literal["webhook_endpoint.deleted"]
+
+
+class WebhookEndpointTestResult(BaseModel):
+    event_type: str
+    object: Literal["webhook_endpoint.test"]
+    status_code: int
+    success: Literal[True]
+    webhook_endpoint_id: str
+
+
+class WebhookEventTypeList(BaseModel):
+    data: List[str]
+    object: Literal["list"]
+
+
 ########################################################################
 ## 9. Providers: the same API at Microsoft Azure
 ########################################################################
@@ -12188,6 +12309,7 @@ if TYPE_CHECKING:
     containers: Containers[OpenAI]
     videos: Videos[OpenAI]
     evals: Evals[OpenAI]
+    webhooks: Webhooks[OpenAI]
 else:
 
     class ModuleClient:

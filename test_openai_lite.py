@@ -4407,6 +4407,21 @@ ROWS: List[Row] = [
      "GET /evals/e/runs/r/output_items/o", None, NO_BODY),
     ("evals.runs.output_items.list", {"run_id": "r", "eval_id": "e", "limit": 3, "order": "asc"},
      "GET /evals/e/runs/r/output_items?limit=3&order=asc", None, NO_BODY),
+    ("webhooks.create", {"event_types": ["batch.completed"], "name": "n", "url": "https://x.test"},
+     "POST /webhook_endpoints",
+     '{"event_types":["batch.completed"],"name":"n","url":"https://x.test"}', JSON_TYPE),
+    ("webhooks.retrieve", {"webhook_endpoint_id": "w"}, "GET /webhook_endpoints/w", None, NO_BODY),
+    ("webhooks.update", {"webhook_endpoint_id": "w", "event_types": ["batch.completed"]},
+     "POST /webhook_endpoints/w", '{"event_types":["batch.completed"]}', JSON_TYPE),
+    ("webhooks.list", {"limit": 3}, "GET /webhook_endpoints?limit=3", None, NO_BODY),
+    ("webhooks.delete", {"webhook_endpoint_id": "w"}, "DELETE /webhook_endpoints/w", None, NO_BODY),
+    ("webhooks.rotate_secret",
+     {"webhook_endpoint_id": "w", "keep_old_secret_active_for_24_hours": True},
+     "POST /webhook_endpoints/w/rotate_secret", '{"keep_old_secret_active_for_24_hours":true}',
+     JSON_TYPE),
+    ("webhooks.test", {"webhook_endpoint_id": "w", "event_type": "batch.completed"},
+     "POST /webhook_endpoints/w/test", '{"event_type":"batch.completed"}', JSON_TYPE),
+    ("webhooks.event_types.list", {}, "GET /webhook_event_types", None, NO_BODY),
 ]
 
 
@@ -4498,7 +4513,6 @@ NOT_YET = (
     "admin.organization.workload_identity_providers.", "beta.agents.", "beta.assistants.",
     "beta.chat.", "beta.chatkit.", "beta.realtime.", "beta.responses.", "beta.threads.",
     "content_provenance_checks.", "decisions.", "live.", "realtime.", "safety.", "skills.",
-    "webhooks.",
 )
 
 
