@@ -4355,6 +4355,7 @@ class API(Resource[C]):
     videos: Videos[C]
     evals: Evals[C]
     webhooks: Webhooks[C]
+    beta: Beta[C]
     with_raw_response: API[Raw[C]]
     with_streaming_response: API[Streamed[C]]
 
@@ -12078,6 +12079,996 @@ class WebhookEventTypeList(BaseModel):
     object: Literal["list"]
 
 
+# ---- 8.23 Beta ---- https://platform.openai.com/docs/api-reference/introduction
+
+
+class Beta(Resource[C]):
+    """What may still change, or is on its way out."""
+
+    chat: Chat[C]
+    assistants: BetaAssistants[C]
+    threads: BetaThreads[C]
+    with_raw_response: Beta[Raw[C]]
+    with_streaming_response: Beta[Streamed[C]]
+
+
+# ---- 8.24 Assistants ---- https://platform.openai.com/docs/api-reference/assistants
+
+
+RESPONSES_API = "the Responses API: client.responses"
+
+
+class BetaAssistants(Resource[C]):
+    """Models with instructions and tools."""
+
+    with_raw_response: BetaAssistants[Raw[C]]
+    with_streaming_response: BetaAssistants[Streamed[C]]
+
+    @POST("/assistants", headers=ASSISTANTS_V2, deprecated=RESPONSES_API)
+    def create(
+        self, *, model: Union[str, ChatModel], description: Optional[str] = omit,
+        instructions: Optional[str] = omit, metadata: Optional[Mapping[str, str]] = omit,
+        name: Optional[str] = omit, reasoning_effort: Optional[ReasoningEffort] = omit,
+        response_format: Optional[Union[AssistantResponseFormatParam, JSONObjectParam]] = omit,
+        temperature: Optional[float] = omit,
+        tool_resources: Optional[Union[ThreadToolResourcesParam, JSONObjectParam]] = omit,
+        tools: Iterable[Union[AssistantToolParam, JSONObjectParam]] = omit,
+        top_p: Optional[float] = omit, **options: Unpack[Options]
+    ) -> Assistant:
+        """Make an assistant: a model with instructions and tools."""
+
+    @GET("/assistants/{assistant_id}", headers=ASSISTANTS_V2, deprecated=RESPONSES_API)
+    def retrieve(self, assistant_id: str, **options: Unpack[Options]) -> Assistant:
+        """Fetch an assistant."""
+
+    @POST("/assistants/{assistant_id}", headers=ASSISTANTS_V2, deprecated=RESPONSES_API)
+    def update(
+        self, assistant_id: str, *, description: Optional[str] = omit,
+        instructions: Optional[str] = omit, metadata: Optional[Mapping[str, str]] = omit,
+        model: Union[str, ChatModel] = omit, name: Optional[str] = omit,
+        reasoning_effort: Optional[ReasoningEffort] = omit,
+        response_format: Optional[Union[AssistantResponseFormatParam, JSONObjectParam]] = omit,
+        temperature: Optional[float] = omit,
+        tool_resources: Optional[Union[ToolResourcesParam, JSONObjectParam]] = omit,
+        tools: Iterable[Union[AssistantToolParam, JSONObjectParam]] = omit,
+        top_p: Optional[float] = omit, **options: Unpack[Options]
+    ) -> Assistant:
+        """Change an assistant; what is left out stays as it is."""
+
+    @GET("/assistants", headers=ASSISTANTS_V2, deprecated=RESPONSES_API)
+    def list(
+        self, *, after: str = omit, before: str = omit, limit: int = omit,
+        order: Literal["asc", "desc"] = omit, **options: Unpack[Options]
+    ) -> SyncCursorPage[Assistant]:
+        """List the assistants, the latest first unless `order="asc"`."""
+
+    @DELETE("/assistants/{assistant_id}", headers=ASSISTANTS_V2, deprecated=RESPONSES_API)
+    def delete(self, assistant_id: str, **options: Unpack[Options]) -> AssistantDeleted:
+        """Delete an assistant."""
+
+
+class Assistant(BaseModel):
+    """A model with instructions and tools."""
+
+    id: str
+    created_at: int  # Unix time, in seconds
+    description: Optional[str] = None
+    instructions: Optional[str] = None
+    metadata: Optional[Dict[str, str]] = None
+    model: str
+    name: Optional[str] = None
+    object: Literal["assistant"]
+    tools: List[AssistantTool]
+    response_format: Optional[AssistantResponseFormat] = None
+    temperature: Optional[float] = None
+    tool_resources: Optional[ToolResources] = None
+    top_p: Optional[float] = None
+
+
+class AssistantDeleted(BaseModel):
+    id: str
+    deleted: bool
+    object: Literal["assistant.deleted"]
+
+
+class CodeInterpreterTool(BaseModel):
+    type: Literal["code_interpreter"]
+
+
+class AssistantFileSearchTool(BaseModel):
+    type: Literal["file_search"]
+    file_search: Optional[AssistantFileSearch] = None
+
+
+class ToolResources(BaseModel):
+    code_interpreter: Optional[ToolResourcesCodeInterpreter] = None
+    file_search: Optional[ToolResourcesFileSearch] = None
+
+
+class AssistantFileSearch(BaseModel):
+    max_num_results: Optional[int] = None
+    ranking_options: Optional[AssistantRankingOptions] = None
+
+
+class ToolResourcesCodeInterpreter(BaseModel):
+    file_ids: Optional[List[str]] = None
+
+
+class ToolResourcesFileSearch(BaseModel):
+    vector_store_ids: Optional[List[str]] = None
+
+
+class AssistantRankingOptions(BaseModel):
+    score_threshold: float
+    ranker: Optional[Literal["auto", "default_2024_08_21"]] = None
+
+
+AssistantResponseFormat = Union[
+    Literal["auto"], ResponseFormatText, ResponseFormatJSONObject, ResponseFormatJSONSchema,
+]
+AssistantTool = Union[CodeInterpreterTool, AssistantFileSearchTool, ChatCompletionFunctionTool]
+
+if TYPE_CHECKING:
+
+    class ThreadToolResourcesParam(TypedDict, total=False):
+        code_interpreter: Union[ToolResourcesCodeInterpreterParam, JSONObjectParam]
+        file_search: Union[ThreadFileSearchParam, JSONObjectParam]
+
+    class CodeInterpreterToolParam(TypedDict, total=False):
+        type: Required[Literal["code_interpreter"]]
+
+    class AssistantFileSearchToolParam(TypedDict, total=False):
+        type: Required[Literal["file_search"]]
+        file_search: Union[AssistantFileSearchParam, JSONObjectParam]
+
+    class ToolResourcesParam(TypedDict, total=False):
+        code_interpreter: Union[ToolResourcesCodeInterpreterParam, JSONObjectParam]
+        file_search: Union[ToolResourcesFileSearchParam, JSONObjectParam]
+
+    class ToolResourcesCodeInterpreterParam(TypedDict, total=False):
+        file_ids: List[str]
+
+    class ThreadFileSearchParam(TypedDict, total=False):
+        vector_store_ids: List[str]
+        vector_stores: Iterable[Union[ThreadVectorStoreParam, JSONObjectParam]]
+
+    class AssistantFileSearchParam(TypedDict, total=False):
+        max_num_results: int
+        ranking_options: Union[AssistantRankingOptionsParam, JSONObjectParam]
+
+    class ToolResourcesFileSearchParam(TypedDict, total=False):
+        vector_store_ids: List[str]
+
+    class ThreadVectorStoreParam(TypedDict, total=False):
+        chunking_strategy: Union[FileChunkingStrategyParam, JSONObjectParam]
+        file_ids: List[str]
+        metadata: Optional[Mapping[str, str]]
+
+    class AssistantRankingOptionsParam(TypedDict, total=False):
+        score_threshold: Required[float]
+        ranker: Literal["auto", "default_2024_08_21"]
+
+    AssistantToolParam = Union[
+        CodeInterpreterToolParam, AssistantFileSearchToolParam, ChatCompletionFunctionToolParam,
+    ]
+    AssistantResponseFormatParam = Union[
+        Literal["auto"], ResponseFormatTextParam, ResponseFormatJSONObjectParam,
+        ResponseFormatJSONSchemaParam,
+    ]
+
+
+# ---- 8.25 Threads ---- https://platform.openai.com/docs/api-reference/threads
+
+
+class BetaThreads(Resource[C]):
+    """What users and assistants write to each other."""
+
+    messages: BetaThreadsMessages[C]
+    runs: BetaThreadsRuns[C]
+    with_raw_response: BetaThreads[Raw[C]]
+    with_streaming_response: BetaThreads[Streamed[C]]
+
+    @POST("/threads", headers=ASSISTANTS_V2, deprecated=RESPONSES_API)
+    def create(
+        self, *, messages: Iterable[Union[ThreadMessageParam, JSONObjectParam]] = omit,
+        metadata: Optional[Mapping[str, str]] = omit,
+        tool_resources: Optional[Union[ThreadToolResourcesParam, JSONObjectParam]] = omit,
+        **options: Unpack[Options]
+    ) -> Thread:
+        """Open a thread, which keeps the messages between a user and assistants."""
+
+    @GET("/threads/{thread_id}", headers=ASSISTANTS_V2, deprecated=RESPONSES_API)
+    def retrieve(self, thread_id: str, **options: Unpack[Options]) -> Thread:
+        """Fetch a thread, without its messages."""
+
+    @POST("/threads/{thread_id}", headers=ASSISTANTS_V2, deprecated=RESPONSES_API)
+    def update(
+        self, thread_id: str, *, metadata: Optional[Mapping[str, str]] = omit,
+        tool_resources: Optional[Union[ToolResourcesParam, JSONObjectParam]] = omit,
+        **options: Unpack[Options]
+    ) -> Thread:
+        """Change the metadata or the tool resources of a thread."""
+
+    @DELETE("/threads/{thread_id}", headers=ASSISTANTS_V2, deprecated=RESPONSES_API)
+    def delete(self, thread_id: str, **options: Unpack[Options]) -> ThreadDeleted:
+        """Delete a thread."""
+
+    def _create_and_run_plain(
+        self, *, stream: Optional[Literal[False]] = ..., **params: Unpack[ThreadCreateAndRunParams]
+    ) -> Run: ...
+    def _create_and_run_events(
+        self, *, stream: Literal[True], **params: Unpack[ThreadCreateAndRunParams]
+    ) -> AssistantStreamEvent: ...
+
+    @POST(
+        "/threads/runs", headers=ASSISTANTS_V2, deprecated=RESPONSES_API,
+        plain=_create_and_run_plain, events=_create_and_run_events,
+    )
+    def create_and_run(
+        self, *, stream: Optional[bool] = omit, **params: Unpack[ThreadCreateAndRunParams]
+    ) -> Run:
+        """Open a thread and let an assistant answer it.
+
+        Returns the Run at once, to be polled, or with `stream=True` its events as they happen.
+        """
+
+
+class ThreadCreateAndRunParams(Options, total=False):
+    """The parameters of beta.threads.create_and_run()."""
+    assistant_id: Required[str]
+    instructions: Optional[str]  # take the place of those of the assistant
+    max_completion_tokens: Optional[int]  # of the whole run
+    max_prompt_tokens: Optional[int]  # of the whole run
+    metadata: Optional[Mapping[str, str]]
+    model: Optional[Union[str, ChatModel]]
+    parallel_tool_calls: bool
+    response_format: Optional[Union[AssistantResponseFormatParam, JSONObjectParam]]
+    temperature: Optional[float]
+    thread: Union[ThreadParam, JSONObjectParam]
+    tool_choice: Optional[
+        Union[Literal["none", "auto", "required"], AssistantToolChoiceParam, JSONObjectParam]
+    ]
+    tool_resources: Optional[Union[ToolResourcesParam, JSONObjectParam]]
+    tools: Optional[Iterable[Union[AssistantToolParam, JSONObjectParam]]]
+    top_p: Optional[float]
+    truncation_strategy: Optional[Union[TruncationStrategyParam, JSONObjectParam]]
+
+
+class Thread(BaseModel):
+    """What users and assistants write to each other."""
+
+    id: str
+    created_at: int  # Unix time, in seconds
+    metadata: Optional[Dict[str, str]] = None
+    object: Literal["thread"]
+    tool_resources: Optional[ToolResources] = None
+
+
+class ThreadDeleted(BaseModel):
+    id: str
+    deleted: bool
+    object: Literal["thread.deleted"]
+
+
+class ThreadCreated(BaseModel):
+    data: Thread
+    event: Literal["thread.created"]
+    enabled: Optional[bool] = None
+
+
+class ThreadRunEvent(BaseModel):
+    data: Run
+    event: Literal[
+        "thread.run.created", "thread.run.queued", "thread.run.in_progress",
+        "thread.run.requires_action", "thread.run.completed", "thread.run.incomplete",
+        "thread.run.failed", "thread.run.cancelling", "thread.run.cancelled", "thread.run.expired",
+    ]
+
+
+class ThreadRunStepEvent(BaseModel):
+    data: RunStep
+    event: Literal[
+        "thread.run.step.created", "thread.run.step.in_progress", "thread.run.step.completed",
+        "thread.run.step.failed", "thread.run.step.cancelled", "thread.run.step.expired",
+    ]
+
+
+class ThreadRunStepDelta(BaseModel):
+    data: RunStepDeltaEvent
+    event: Literal["thread.run.step.delta"]
+
+
+class ThreadMessageEvent(BaseModel):
+    data: Message
+    event: Literal[
+        "thread.message.created", "thread.message.in_progress", "thread.message.completed",
+        "thread.message.incomplete",
+    ]
+
+
+class ThreadMessageDelta(BaseModel):
+    data: MessageDeltaEvent
+    event: Literal["thread.message.delta"]
+
+
+class ErrorEvent(BaseModel):
+    data: ErrorObject
+    event: Literal["error"]
+
+
+class ErrorObject(BaseModel):
+    code: Optional[str] = None
+    message: str
+    param: Optional[str] = None
+    type: str
+    misalignment: Optional[ResponseErrorMisalignment] = None
+
+
+AssistantStreamEvent = Union[
+    ThreadCreated, ThreadRunEvent, ThreadRunStepEvent, ThreadRunStepDelta, ThreadMessageEvent,
+    ThreadMessageDelta, ErrorEvent,
+]
+
+if TYPE_CHECKING:
+
+    class ThreadMessageParam(TypedDict, total=False):
+        content: Required[Union[str, Iterable[Union[MessageContentPartParam, JSONObjectParam]]]]
+        role: Required[Literal["user", "assistant"]]
+        attachments: Optional[Iterable[Union[MessageAttachmentParam, JSONObjectParam]]]
+        metadata: Optional[Mapping[str, str]]
+
+    class ThreadParam(TypedDict, total=False):
+        messages: Iterable[Union[ThreadMessageParam, JSONObjectParam]]
+        metadata: Optional[Mapping[str, str]]
+        tool_resources: Optional[Union[ThreadToolResourcesParam, JSONObjectParam]]
+
+    class AssistantToolChoiceParam(TypedDict, total=False):
+        type: Required[Literal["function", "code_interpreter", "file_search"]]
+        function: Union[ChatCompletionNamedToolChoiceFunctionParam, JSONObjectParam]
+
+    class TruncationStrategyParam(TypedDict, total=False):
+        type: Required[Literal["auto", "last_messages"]]
+        last_messages: Optional[int]
+
+    class MessageAttachmentParam(TypedDict, total=False):
+        file_id: str
+        tools: Iterable[
+            Union[CodeInterpreterToolParam, MessageFileSearchToolParam, JSONObjectParam]
+        ]
+
+    class MessageFileSearchToolParam(TypedDict, total=False):
+        type: Required[Literal["file_search"]]
+
+
+# ---- 8.26 Messages ---- https://platform.openai.com/docs/api-reference/messages
+
+
+class BetaThreadsMessages(Resource[C]):
+    """The messages of a thread."""
+
+    with_raw_response: BetaThreadsMessages[Raw[C]]
+    with_streaming_response: BetaThreadsMessages[Streamed[C]]
+
+    @POST("/threads/{thread_id}/messages", headers=ASSISTANTS_V2, deprecated=RESPONSES_API)
+    def create(
+        self, thread_id: str, *,
+        content: Union[str, Iterable[Union[MessageContentPartParam, JSONObjectParam]]],
+        role: Literal["user", "assistant"],
+        attachments: Optional[Iterable[Union[MessageAttachmentParam, JSONObjectParam]]] = omit,
+        metadata: Optional[Mapping[str, str]] = omit, **options: Unpack[Options]
+    ) -> Message:
+        """Add a message to a thread; nothing answers it until a run."""
+
+    @GET(
+        "/threads/{thread_id}/messages/{message_id}", headers=ASSISTANTS_V2,
+        deprecated=RESPONSES_API,
+    )
+    def retrieve(self, message_id: str, *, thread_id: str, **options: Unpack[Options]) -> Message:
+        """Fetch one message of a thread."""
+
+    @POST(
+        "/threads/{thread_id}/messages/{message_id}", headers=ASSISTANTS_V2,
+        deprecated=RESPONSES_API,
+    )
+    def update(
+        self, message_id: str, *, thread_id: str, metadata: Optional[Mapping[str, str]] = omit,
+        **options: Unpack[Options]
+    ) -> Message:
+        """Replace the metadata of a message."""
+
+    @GET("/threads/{thread_id}/messages", headers=ASSISTANTS_V2, deprecated=RESPONSES_API)
+    def list(
+        self, thread_id: str, *, after: str = omit, before: str = omit, limit: int = omit,
+        order: Literal["asc", "desc"] = omit, run_id: str = omit, **options: Unpack[Options]
+    ) -> SyncCursorPage[Message]:
+        """List the messages of a thread, the latest first unless `order="asc"`."""
+
+    @DELETE(
+        "/threads/{thread_id}/messages/{message_id}", headers=ASSISTANTS_V2,
+        deprecated=RESPONSES_API,
+    )
+    def delete(
+        self, message_id: str, *, thread_id: str, **options: Unpack[Options]
+    ) -> MessageDeleted:
+        """Delete one message of a thread."""
+
+
+class Message(BaseModel):
+    """A message of a thread."""
+
+    id: str
+    assistant_id: Optional[str] = None
+    attachments: Optional[List[MessageAttachment]] = None
+    completed_at: Optional[int] = None
+    content: List[
+        Union[ImageFileContentBlock, ImageURLContentBlock, TextContentBlock, ResponseOutputRefusal]
+    ]
+    created_at: int  # Unix time, in seconds
+    incomplete_at: Optional[int] = None
+    incomplete_details: Optional[MessageIncompleteDetails] = None
+    metadata: Optional[Dict[str, str]] = None
+    object: Literal["thread.message"]
+    role: Literal["user", "assistant"]
+    run_id: Optional[str] = None
+    status: Literal["in_progress", "incomplete", "completed"]
+    thread_id: str
+
+
+class MessageDeltaEvent(BaseModel):
+    id: str
+    delta: MessageDelta
+    object: Literal["thread.message.delta"]
+
+
+class MessageDeleted(BaseModel):
+    id: str
+    deleted: bool
+    object: Literal["thread.message.deleted"]
+
+
+class MessageAttachment(BaseModel):
+    file_id: Optional[str] = None
+    tools: Optional[List[Union[CodeInterpreterTool, MessageFileSearchTool]]] = None
+
+
+class ImageFileContentBlock(BaseModel):
+    image_file: ImageFile
+    type: Literal["image_file"]
+
+
+class ImageURLContentBlock(BaseModel):
+    image_url: ImageURL
+    type: Literal["image_url"]
+
+
+class TextContentBlock(BaseModel):
+    text: MessageText
+    type: Literal["text"]
+
+
+class MessageIncompleteDetails(BaseModel):
+    reason: Literal["content_filter", "max_tokens", "run_cancelled", "run_expired", "run_failed"]
+
+
+class MessageDelta(BaseModel):
+    content: Optional[
+        List[Union[ImageFileDeltaBlock, TextDeltaBlock, RefusalDeltaBlock, ImageURLDeltaBlock]]
+    ] = None
+    role: Optional[Literal["user", "assistant"]] = None
+
+
+class MessageFileSearchTool(BaseModel):
+    type: Literal["file_search"]
+
+
+class ImageFile(BaseModel):
+    file_id: str
+    detail: Optional[Literal["auto", "low", "high"]] = None
+
+
+class ImageURL(BaseModel):
+    url: str
+    detail: Optional[Literal["auto", "low", "high"]] = None
+
+
+class MessageText(BaseModel):
+    annotations: List[Union[FileCitationAnnotation, FilePathAnnotation]]
+    value: str
+
+
+class ImageFileDeltaBlock(BaseModel):
+    index: int
+    type: Literal["image_file"]
+    image_file: Optional[ImageFileDelta] = None
+
+
+class TextDeltaBlock(BaseModel):
+    index: int
+    type: Literal["text"]
+    text: Optional[TextDelta] = None
+
+
+class RefusalDeltaBlock(BaseModel):
+    index: int
+    type: Literal["refusal"]
+    refusal: Optional[str] = None
+
+
+class ImageURLDeltaBlock(BaseModel):
+    index: int
+    type: Literal["image_url"]
+    image_url: Optional[ImageURLDelta] = None
+
+
+class FileCitationAnnotation(BaseModel):
+    end_index: int
+    file_citation: FileReference
+    start_index: int
+    text: str
+    type: Literal["file_citation"]
+
+
+class FilePathAnnotation(BaseModel):
+    end_index: int
+    file_path: FileReference
+    start_index: int
+    text: str
+    type: Literal["file_path"]
+
+
+class ImageFileDelta(BaseModel):
+    detail: Optional[Literal["auto", "low", "high"]] = None
+    file_id: Optional[str] = None
+
+
+class TextDelta(BaseModel):
+    annotations: Optional[List[Union[FileCitationDeltaAnnotation, FilePathDeltaAnnotation]]] = None
+    value: Optional[str] = None
+
+
+class ImageURLDelta(BaseModel):
+    detail: Optional[Literal["auto", "low", "high"]] = None
+    url: Optional[str] = None
+
+
+class FileReference(BaseModel):
+    file_id: str
+
+
+class FileCitationDeltaAnnotation(BaseModel):
+    index: int
+    type: Literal["file_citation"]
+    end_index: Optional[int] = None
+    file_citation: Optional[FileCitationDelta] = None
+    start_index: Optional[int] = None
+    text: Optional[str] = None
+
+
+class FilePathDeltaAnnotation(BaseModel):
+    index: int
+    type: Literal["file_path"]
+    end_index: Optional[int] = None
+    file_path: Optional[FileReferenceDelta] = None
+    start_index: Optional[int] = None
+    text: Optional[str] = None
+
+
+class FileCitationDelta(BaseModel):
+    file_id: Optional[str] = None
+    quote: Optional[str] = None
+
+
+class FileReferenceDelta(BaseModel):
+    file_id: Optional[str] = None
+
+
+if TYPE_CHECKING:
+
+    class ImageFileContentBlockParam(TypedDict, total=False):
+        image_file: Required[Union[ImageFileParam, JSONObjectParam]]
+        type: Required[Literal["image_file"]]
+
+    class ImageURLContentBlockParam(TypedDict, total=False):
+        image_url: Required[Union[ImageURLParam, JSONObjectParam]]
+        type: Required[Literal["image_url"]]
+
+    class ImageFileParam(TypedDict, total=False):
+        file_id: Required[str]
+        detail: Literal["auto", "low", "high"]
+
+    class ImageURLParam(TypedDict, total=False):
+        url: Required[str]
+        detail: Literal["auto", "low", "high"]
+
+    MessageContentPartParam = Union[
+        ImageFileContentBlockParam, ImageURLContentBlockParam, ModerationTextInputParam,
+    ]
+
+
+# ---- 8.27 Runs ---- https://platform.openai.com/docs/api-reference/runs
+
+
+RunStepInclude = Literal["step_details.tool_calls[*].file_search.results[*].content"]
+
+
+class BetaThreadsRuns(Resource[C]):
+    """Let assistants answer a thread."""
+
+    steps: BetaThreadsRunsSteps[C]
+    with_raw_response: BetaThreadsRuns[Raw[C]]
+    with_streaming_response: BetaThreadsRuns[Streamed[C]]
+
+    def _create_plain(
+        self, thread_id: str, *, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[RunCreateParams]
+    ) -> Run: ...
+    def _create_events(
+        self, thread_id: str, *, stream: Literal[True], **params: Unpack[RunCreateParams]
+    ) -> AssistantStreamEvent: ...
+
+    @POST(
+        "/threads/{thread_id}/runs", headers=ASSISTANTS_V2, query=("include",),
+        deprecated=RESPONSES_API, plain=_create_plain, events=_create_events,
+    )
+    def create(
+        self, thread_id: str, *, stream: Optional[bool] = omit, **params: Unpack[RunCreateParams]
+    ) -> Run:
+        """Let an assistant answer a thread.
+
+        Returns the Run at once: ask retrieve() until `status` is final or "requires_action".
+        With `stream=True` it returns its events as they happen.
+        """
+
+    @GET("/threads/{thread_id}/runs/{run_id}", headers=ASSISTANTS_V2, deprecated=RESPONSES_API)
+    def retrieve(self, run_id: str, *, thread_id: str, **options: Unpack[Options]) -> Run:
+        """Fetch a run: its status, and the tool calls that it waits for."""
+
+    @POST("/threads/{thread_id}/runs/{run_id}", headers=ASSISTANTS_V2, deprecated=RESPONSES_API)
+    def update(
+        self, run_id: str, *, thread_id: str, metadata: Optional[Mapping[str, str]] = omit,
+        **options: Unpack[Options]
+    ) -> Run:
+        """Replace the metadata of a run."""
+
+    @GET("/threads/{thread_id}/runs", headers=ASSISTANTS_V2, deprecated=RESPONSES_API)
+    def list(
+        self, thread_id: str, *, after: str = omit, before: str = omit, limit: int = omit,
+        order: Literal["asc", "desc"] = omit, **options: Unpack[Options]
+    ) -> SyncCursorPage[Run]:
+        """List the runs of a thread, the latest first unless `order="asc"`."""
+
+    @POST(
+        "/threads/{thread_id}/runs/{run_id}/cancel", headers=ASSISTANTS_V2, deprecated=RESPONSES_API
+    )
+    def cancel(self, run_id: str, *, thread_id: str, **options: Unpack[Options]) -> Run:
+        """Stop a run; it is "cancelling" before it is "cancelled"."""
+
+    def _submit_tool_outputs_plain(
+        self, run_id: str, *, thread_id: str,
+        tool_outputs: Iterable[Union[ToolOutputParam, JSONObjectParam]],
+        stream: Optional[Literal[False]] = ..., **options: Unpack[Options]
+    ) -> Run: ...
+    def _submit_tool_outputs_events(
+        self, run_id: str, *, thread_id: str,
+        tool_outputs: Iterable[Union[ToolOutputParam, JSONObjectParam]], stream: Literal[True],
+        **options: Unpack[Options]
+    ) -> AssistantStreamEvent: ...
+
+    @POST(
+        "/threads/{thread_id}/runs/{run_id}/submit_tool_outputs", headers=ASSISTANTS_V2,
+        deprecated=RESPONSES_API, plain=_submit_tool_outputs_plain,
+        events=_submit_tool_outputs_events,
+    )
+    def submit_tool_outputs(
+        self, run_id: str, *, thread_id: str,
+        tool_outputs: Iterable[Union[ToolOutputParam, JSONObjectParam]],
+        stream: Optional[bool] = omit, **options: Unpack[Options]
+    ) -> Run:
+        """Answer the tool calls that a run waits for, all of them at once.
+
+        Returns the Run, to be polled, or with `stream=True` its further events.
+        """
+
+
+class RunCreateParams(Options, total=False):
+    """The parameters of beta.threads.runs.create()."""
+    assistant_id: Required[str]
+    include: List[RunStepInclude]
+    additional_instructions: Optional[str]  # go on from those of the assistant
+    additional_messages: Optional[Iterable[Union[ThreadMessageParam, JSONObjectParam]]]
+    instructions: Optional[str]  # take the place of those of the assistant
+    max_completion_tokens: Optional[int]  # of the whole run
+    max_prompt_tokens: Optional[int]  # of the whole run
+    metadata: Optional[Mapping[str, str]]
+    model: Optional[Union[str, ChatModel]]
+    parallel_tool_calls: bool
+    reasoning_effort: Optional[ReasoningEffort]
+    response_format: Optional[Union[AssistantResponseFormatParam, JSONObjectParam]]
+    temperature: Optional[float]
+    tool_choice: Optional[
+        Union[Literal["none", "auto", "required"], AssistantToolChoiceParam, JSONObjectParam]
+    ]
+    tools: Optional[Iterable[Union[AssistantToolParam, JSONObjectParam]]]
+    top_p: Optional[float]
+    truncation_strategy: Optional[Union[TruncationStrategyParam, JSONObjectParam]]
+
+
+class Run(BaseModel):
+    """An assistant at work on a thread."""
+
+    id: str
+    assistant_id: str
+    cancelled_at: Optional[int] = None
+    completed_at: Optional[int] = None
+    created_at: int  # Unix time, in seconds
+    expires_at: Optional[int] = None
+    failed_at: Optional[int] = None
+    incomplete_details: Optional[RunIncompleteDetails] = None
+    instructions: str
+    last_error: Optional[RunLastError] = None
+    max_completion_tokens: Optional[int] = None
+    max_prompt_tokens: Optional[int] = None
+    metadata: Optional[Dict[str, str]] = None
+    model: str
+    object: Literal["thread.run"]
+    parallel_tool_calls: bool
+    required_action: Optional[RequiredAction] = None  # what it waits for
+    response_format: Optional[AssistantResponseFormat] = None
+    started_at: Optional[int] = None
+    status: Literal[
+        "queued", "in_progress", "requires_action", "cancelling", "cancelled", "failed",
+        "completed", "incomplete", "expired",
+    ]
+    thread_id: str
+    tool_choice: Optional[Union[Literal["none", "auto", "required"], AssistantToolChoice]] = None
+    tools: List[AssistantTool]
+    truncation_strategy: Optional[TruncationStrategy] = None
+    usage: Optional[RunUsage] = None  # once it is over
+    temperature: Optional[float] = None
+    top_p: Optional[float] = None
+
+
+class RunIncompleteDetails(BaseModel):
+    reason: Optional[Literal["max_completion_tokens", "max_prompt_tokens"]] = None
+
+
+class RunLastError(BaseModel):
+    code: Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]
+    message: str
+
+
+class RequiredAction(BaseModel):
+    submit_tool_outputs: RequiredActionSubmitToolOutputs
+    type: Literal["submit_tool_outputs"]
+
+
+class AssistantToolChoice(BaseModel):
+    type: Literal["function", "code_interpreter", "file_search"]
+    function: Optional[AssistantToolChoiceFunction] = None
+
+
+class TruncationStrategy(BaseModel):
+    type: Literal["auto", "last_messages"]
+    last_messages: Optional[int] = None
+
+
+class RunUsage(BaseModel):
+    completion_tokens: int
+    prompt_tokens: int
+    total_tokens: int
+
+
+class RequiredActionSubmitToolOutputs(BaseModel):
+    tool_calls: List[ChatCompletionMessageFunctionToolCall]
+
+
+class AssistantToolChoiceFunction(BaseModel):
+    name: str
+
+
+if TYPE_CHECKING:
+
+    class ToolOutputParam(TypedDict, total=False):
+        output: str
+        tool_call_id: str
+
+
+# ---- 8.28 Run steps ---- https://platform.openai.com/docs/api-reference/run-steps
+
+
+class BetaThreadsRunsSteps(Resource[C]):
+    """What an assistant did during a run."""
+
+    with_raw_response: BetaThreadsRunsSteps[Raw[C]]
+    with_streaming_response: BetaThreadsRunsSteps[Streamed[C]]
+
+    @GET(
+        "/threads/{thread_id}/runs/{run_id}/steps/{step_id}", headers=ASSISTANTS_V2,
+        deprecated=RESPONSES_API,
+    )
+    def retrieve(
+        self, step_id: str, *, thread_id: str, run_id: str, include: List[RunStepInclude] = omit,
+        **options: Unpack[Options]
+    ) -> RunStep:
+        """Fetch one step of a run: a message that was written, or tools that were called."""
+
+    @GET(
+        "/threads/{thread_id}/runs/{run_id}/steps", headers=ASSISTANTS_V2, deprecated=RESPONSES_API
+    )
+    def list(
+        self, run_id: str, *, thread_id: str, after: str = omit, before: str = omit,
+        include: List[RunStepInclude] = omit, limit: int = omit,
+        order: Literal["asc", "desc"] = omit, **options: Unpack[Options]
+    ) -> SyncCursorPage[RunStep]:
+        """List the steps of a run."""
+
+
+class RunStep(BaseModel):
+    """One thing that a run did."""
+
+    id: str
+    assistant_id: str
+    cancelled_at: Optional[int] = None
+    completed_at: Optional[int] = None
+    created_at: int  # Unix time, in seconds
+    expired_at: Optional[int] = None
+    failed_at: Optional[int] = None
+    last_error: Optional[RunStepLastError] = None
+    metadata: Optional[Dict[str, str]] = None
+    object: Literal["thread.run.step"]
+    run_id: str
+    status: Literal["in_progress", "cancelled", "failed", "completed", "expired"]
+    step_details: Union[MessageCreationStepDetails, ToolCallsStepDetails]
+    thread_id: str
+    type: Literal["message_creation", "tool_calls"]
+    usage: Optional[RunUsage] = None
+
+
+class RunStepDeltaEvent(BaseModel):
+    id: str
+    delta: RunStepDelta
+    object: Literal["thread.run.step.delta"]
+
+
+class RunStepLastError(BaseModel):
+    code: Literal["server_error", "rate_limit_exceeded"]
+    message: str
+
+
+class MessageCreationStepDetails(BaseModel):
+    message_creation: MessageCreation
+    type: Literal["message_creation"]
+
+
+class ToolCallsStepDetails(BaseModel):
+    tool_calls: List[Union[CodeInterpreterToolCall, RunStepFileSearchToolCall, FunctionToolCall]]
+    type: Literal["tool_calls"]
+
+
+class RunStepDelta(BaseModel):
+    step_details: Optional[Union[RunStepDeltaMessageDelta, ToolCallDeltaObject]] = None
+
+
+class MessageCreation(BaseModel):
+    message_id: str
+
+
+class CodeInterpreterToolCall(BaseModel):
+    id: str
+    code_interpreter: RunStepCodeInterpreter
+    type: Literal["code_interpreter"]
+
+
+class RunStepFileSearchToolCall(BaseModel):
+    id: str
+    file_search: RunStepFileSearch
+    type: Literal["file_search"]
+
+
+class FunctionToolCall(BaseModel):
+    id: str
+    function: RunStepFunction
+    type: Literal["function"]
+
+
+class RunStepDeltaMessageDelta(BaseModel):
+    type: Literal["message_creation"]
+    message_creation: Optional[MessageCreationDelta] = None
+
+
+class ToolCallDeltaObject(BaseModel):
+    type: Literal["tool_calls"]
+    tool_calls: Optional[
+        List[Union[CodeInterpreterToolCallDelta, FileSearchToolCallDelta, FunctionToolCallDelta]]
+    ] = None
+
+
+class RunStepCodeInterpreter(BaseModel):
+    input: str
+    outputs: List[Union[ResponseCodeInterpreterToolCallOutputLogs, CodeInterpreterOutputImage]]
+
+
+class RunStepFileSearch(BaseModel):
+    ranking_options: Optional[RunStepRankingOptions] = None
+    results: Optional[List[RunStepFileSearchResult]] = None
+
+
+class RunStepFunction(BaseModel):
+    arguments: str
+    name: str
+    output: Optional[str] = None
+
+
+class MessageCreationDelta(BaseModel):
+    message_id: Optional[str] = None
+
+
+class CodeInterpreterToolCallDelta(BaseModel):
+    index: int
+    type: Literal["code_interpreter"]
+    id: Optional[str] = None
+    code_interpreter: Optional[RunStepCodeInterpreterDelta] = None
+
+
+class FileSearchToolCallDelta(BaseModel):
+    file_search: object
+    index: int
+    type: Literal["file_search"]
+    id: Optional[str] = None
+
+
+class FunctionToolCallDelta(BaseModel):
+    index: int
+    type: Literal["function"]
+    id: Optional[str] = None
+    function: Optional[RunStepFunctionDelta] = None
+
+
+class CodeInterpreterOutputImage(BaseModel):
+    image: FileReference
+    type: Literal["image"]
+
+
+class RunStepRankingOptions(BaseModel):
+    ranker: Literal["auto", "default_2024_08_21"]
+    score_threshold: float
+
+
+class RunStepFileSearchResult(BaseModel):
+    file_id: str
+    file_name: str
+    score: float
+    content: Optional[List[RunStepFileSearchContent]] = None
+
+
+class RunStepCodeInterpreterDelta(BaseModel):
+    input: Optional[str] = None
+    outputs: Optional[List[Union[CodeInterpreterLogs, CodeInterpreterImage]]] = None
+
+
+class RunStepFunctionDelta(BaseModel):
+    arguments: Optional[str] = None
+    name: Optional[str] = None
+    output: Optional[str] = None
+
+
+class RunStepFileSearchContent(BaseModel):
+    text: Optional[str] = None
+    type: Optional[Literal["text"]] = None
+
+
+class CodeInterpreterLogs(BaseModel):
+    index: int
+    type: Literal["logs"]
+    logs: Optional[str] = None
+
+
+class CodeInterpreterImage(BaseModel):
+    index: int
+    type: Literal["image"]
+    image: Optional[FileReferenceDelta] = None
+
+
 ########################################################################
 ## 9. Providers: the same API at Microsoft Azure
 ########################################################################
@@ -12310,6 +13301,7 @@ if TYPE_CHECKING:
     videos: Videos[OpenAI]
     evals: Evals[OpenAI]
     webhooks: Webhooks[OpenAI]
+    beta: Beta[OpenAI]
 else:
 
     class ModuleClient:

@@ -4422,7 +4422,62 @@ ROWS: List[Row] = [
     ("webhooks.test", {"webhook_endpoint_id": "w", "event_type": "batch.completed"},
      "POST /webhook_endpoints/w/test", '{"event_type":"batch.completed"}', JSON_TYPE),
     ("webhooks.event_types.list", {}, "GET /webhook_event_types", None, NO_BODY),
+    ("beta.assistants.create", {"model": "m", "description": "d", "metadata": {"a": "b"}},
+     "POST /assistants", '{"model":"m","description":"d","metadata":{"a":"b"}}', V2_JSON),
+    ("beta.assistants.retrieve", {"assistant_id": "a"}, "GET /assistants/a", None, V2),
+    ("beta.assistants.update", {"assistant_id": "a", "description": "d", "metadata": {"a": "b"}},
+     "POST /assistants/a", '{"description":"d","metadata":{"a":"b"}}', V2_JSON),
+    ("beta.assistants.list", {"limit": 3, "order": "asc"}, "GET /assistants?limit=3&order=asc",
+     None, V2),
+    ("beta.assistants.delete", {"assistant_id": "a"}, "DELETE /assistants/a", None, V2),
+    ("beta.threads.create", {"metadata": {"a": "b"}}, "POST /threads", '{"metadata":{"a":"b"}}',
+     V2_JSON),
+    ("beta.threads.retrieve", {"thread_id": "t"}, "GET /threads/t", None, V2),
+    ("beta.threads.update", {"thread_id": "t", "metadata": {"a": "b"}}, "POST /threads/t",
+     '{"metadata":{"a":"b"}}', V2_JSON),
+    ("beta.threads.delete", {"thread_id": "t"}, "DELETE /threads/t", None, V2),
+    ("beta.threads.create_and_run", {"assistant_id": "a", "metadata": {"a": "b"}, "stream": False},
+     "POST /threads/runs", '{"stream":false,"assistant_id":"a","metadata":{"a":"b"}}', V2_JSON),
+    ("beta.threads.messages.create",
+     {"thread_id": "t", "content": "c", "role": "user", "metadata": {"a": "b"}},
+     "POST /threads/t/messages", '{"content":"c","role":"user","metadata":{"a":"b"}}', V2_JSON),
+    ("beta.threads.messages.retrieve", {"message_id": "m", "thread_id": "t"},
+     "GET /threads/t/messages/m", None, V2),
+    ("beta.threads.messages.update", {"message_id": "m", "thread_id": "t", "metadata": {"a": "b"}},
+     "POST /threads/t/messages/m", '{"metadata":{"a":"b"}}', V2_JSON),
+    ("beta.threads.messages.list", {"thread_id": "t", "limit": 3, "order": "asc"},
+     "GET /threads/t/messages?limit=3&order=asc", None, V2),
+    ("beta.threads.messages.delete", {"message_id": "m", "thread_id": "t"},
+     "DELETE /threads/t/messages/m", None, V2),
+    ("beta.threads.runs.create",
+     {"thread_id": "t", "assistant_id": "a",
+      "include": ["step_details.tool_calls[*].file_search.results[*].content"], "model": "m",
+      "stream": False},
+     "POST /threads/t/runs?"
+     "include%5B%5D=step_details.tool_calls%5B%2A%5D.file_search.results%5B%2A%5D.content",
+     '{"model":"m","stream":false,"assistant_id":"a"}', V2_JSON),
+    ("beta.threads.runs.retrieve", {"run_id": "r", "thread_id": "t"}, "GET /threads/t/runs/r", None,
+     V2),
+    ("beta.threads.runs.update", {"run_id": "r", "thread_id": "t", "metadata": {"a": "b"}},
+     "POST /threads/t/runs/r", '{"metadata":{"a":"b"}}', V2_JSON),
+    ("beta.threads.runs.list", {"thread_id": "t", "limit": 3, "order": "asc"},
+     "GET /threads/t/runs?limit=3&order=asc", None, V2),
+    ("beta.threads.runs.cancel", {"run_id": "r", "thread_id": "t"}, "POST /threads/t/runs/r/cancel",
+     "", V2),
+    ("beta.threads.runs.submit_tool_outputs",
+     {"run_id": "r", "thread_id": "t", "tool_outputs": [{"type": "x"}], "stream": False},
+     "POST /threads/t/runs/r/submit_tool_outputs", '{"stream":false,"tool_outputs":[{"type":"x"}]}',
+     V2_JSON),
+    ("beta.threads.runs.steps.retrieve",
+     {"step_id": "s", "thread_id": "t", "run_id": "r",
+      "include": ["step_details.tool_calls[*].file_search.results[*].content"]},
+     "GET /threads/t/runs/r/steps/s?"
+     "include%5B%5D=step_details.tool_calls%5B%2A%5D.file_search.results%5B%2A%5D.content", None,
+     V2),
+    ("beta.threads.runs.steps.list", {"run_id": "r", "thread_id": "t", "limit": 3, "order": "asc"},
+     "GET /threads/t/runs/r/steps?limit=3&order=asc", None, V2),
 ]
+ROWS += [("beta." + row[0], *row[1:]) for row in ROWS if row[0][:5] == "chat."]
 
 
 def form_of(head: str, body: bytes) -> List[Tuple[str, bytes]]:
@@ -4510,9 +4565,9 @@ NOT_YET = (
     "admin.organization.groups.", "admin.organization.invites.", "admin.organization.projects.",
     "admin.organization.roles.", "admin.organization.spend_alerts.",
     "admin.organization.spend_limit.", "admin.organization.usage.", "admin.organization.users.",
-    "admin.organization.workload_identity_providers.", "beta.agents.", "beta.assistants.",
-    "beta.chat.", "beta.chatkit.", "beta.realtime.", "beta.responses.", "beta.threads.",
-    "content_provenance_checks.", "decisions.", "live.", "realtime.", "safety.", "skills.",
+    "admin.organization.workload_identity_providers.", "beta.agents.", "beta.chatkit.",
+    "beta.realtime.", "beta.responses.", "content_provenance_checks.", "decisions.", "live.",
+    "realtime.", "safety.", "skills.",
 )
 
 
@@ -4790,8 +4845,10 @@ def test_official_methods_that_are_missing() -> None:
 
 
 @pytest.mark.parametrize("dotted", ["responses.create", "chat.completions.create",
-                                    "completions.create", "images.generate"])
+                                    "completions.create", "images.generate",
+                                    "beta.threads.runs.create"])
 @BOTH
+@pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
 def test_stream_goes_into_the_body_like_any_other_parameter(dotted: str, make: Any) -> None:
     arguments = next(dict(row[1], stream=True) for row in ROWS if row[0] == dotted)
     with RawServer(stream_answer(sse(b"[DONE]"))) as server:
@@ -4871,6 +4928,28 @@ def test_a_container_takes_a_file_that_was_uploaded_before() -> None:
         assert client.containers.files.create("c", file_id="f").id == "f"
     (head, body), = server.requests
     assert headers_of(head)["content-type"] == "application/json" and body == b'{"file_id":"f"}'
+
+
+THREAD_EVENTS = (
+    b'event: thread.created\ndata: {"id": "t", "object": "thread"}\n\n'
+    b'event: thread.run.completed\ndata: {"id": "r", "object": "thread.run"}\n\n'
+    b'event: thread.message.delta\ndata: {"id": "m", "delta": {"content": [{"index": 0, '
+    b'"type": "text", "text": {"value": "hi"}}]}}\n\n'
+    b"event: done\ndata: [DONE]\n\n"
+)
+
+
+def test_the_events_of_a_run_are_told_apart_by_their_name() -> None:
+    with RawServer(stream_answer(THREAD_EVENTS)) as server, client_of(server) as client:
+        with pytest.warns(DeprecationWarning, match="use the Responses API"):
+            stream = client.beta.threads.runs.create("t", assistant_id="a", stream=True)
+        thread, run, message = stream
+    assert isinstance(thread, openai.ThreadCreated) and type(thread.data) is openai.Thread
+    assert isinstance(run, openai.ThreadRunEvent) and type(run.data) is openai.Run
+    assert run.event == "thread.run.completed" and run.data.id == "r"
+    assert isinstance(message, openai.ThreadMessageDelta)
+    block = (message.data.delta.content or [])[0]
+    assert isinstance(block, openai.TextDeltaBlock) and block.text and block.text.value == "hi"
 
 
 ########################################################################
