@@ -3690,7 +3690,7 @@ class Call:
 
     __slots__ = (
         "method", "path", "query", "body", "form", "content", "headers", "timeout", "max_retries",
-        "cast", "event", "stream", "stream_cls", "view", "finish", "item", "admin", "template",
+        "cast", "event", "stream", "stream_cls", "view", "finish", "item",
     )
 
     def __init__(self, method: str, path: str) -> None:
@@ -3709,8 +3709,6 @@ class Call:
         self.view = ""  # "", "raw" or "streamed"
         self.finish: Any = None  # what changes the parsed JSON before it is decoded
         self.item: Any = None  # the type of a page's items, where `cast` does not tell
-        self.admin = False
-        self.template = path
 
     def copy(self) -> Call:
         twin = Call.__new__(Call)
@@ -4331,6 +4329,7 @@ def custom_call(
 # ---- 7.1 What both clients share ----
 
 DataResidency = Literal["global", "us", "eu", "ae", "au", "in", "jp"]
+ADMIN_PATHS = ("/organization/", "/projects/")  # which take the admin key
 PRELOADED = 1 << 20  # bytes; a larger download stays on the wire until it is asked for
 
 
@@ -4490,7 +4489,8 @@ class BaseClient(API[C]):
 
     def _auth_headers(self, key: str, call: Optional[Call]) -> Dict[str, str]:
         """The headers that prove who is asking."""
-        if (call is not None and call.admin and self.admin_api_key) or not key:
+        administers = call is not None and call.path.startswith(ADMIN_PATHS)
+        if (administers and self.admin_api_key) or not key:
             key = self.admin_api_key or key
         return {"Authorization": "Bearer " + key}
 

@@ -3890,6 +3890,16 @@ def test_a_key_may_be_a_function_that_is_asked_before_each_request(make: Any) ->
     ]
 
 
+@BOTH
+def test_the_administration_of_an_organization_takes_the_admin_key(make: Any) -> None:
+    with RawServer(*[answer({"id": "m"})] * 3) as server:
+        client = make(api_key="key", admin_api_key="admin", base_url=server.url)
+        for path in ("/organization/projects", "/projects/p/roles", "/models/m"):
+            call(client, "get", path=path, cast_to=dict)
+    sent = [headers_of(head)["authorization"] for head, _ in server.requests]
+    assert sent == ["Bearer admin", "Bearer admin", "Bearer key"]
+
+
 def test_the_key_of_the_async_client_may_be_awaitable() -> None:
     async def key() -> str:
         await asyncio.sleep(0)
