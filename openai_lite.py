@@ -1268,9 +1268,9 @@ class HTTPRequest:
     def head(self, target: str) -> bytes:
         """Request line and headers as bytes."""
         lines = [f"{self.method} {target} HTTP/1.1"]
-        if not any(len(name) == 4 and name.lower() == "host" for name in self.headers):
+        if "host" not in map(str.lower, self.headers):
             lines.append(f"Host: {self.authority}")
-        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        lines += map(": ".join, self.headers.items())
         if hasattr(self.body, "length"):
             lines.append(f"Content-Length: {self.body.length}")
         elif self.body is not None:
