@@ -2847,6 +2847,8 @@ def model_converter(cls: Any) -> Converter:
 
 def converter(kind: Any) -> Optional[Converter]:
     """The function that turns parsed JSON into `kind`, or None if it is that already."""
+    if kind is OpenObject:
+        return opened
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return model_converter(kind)
     name, args = parts_of(kind)
@@ -2859,6 +2861,13 @@ def converter(kind: Any) -> Optional[Converter]:
         convert_value = converter(args[1])
         return None if convert_value is None else lambda value: convert_dict(convert_value, value)
     return None
+
+
+def opened(value: Any) -> Any:
+    """`value` with every dictionary in it turned into an OpenObject."""
+    if value.__class__ is list:
+        return convert_list(opened, value)
+    return model_converter(OpenObject)(convert_dict(opened, value))
 
 
 def convert_list(convert: Converter, value: Any) -> Any:
@@ -3831,6 +3840,11 @@ if TYPE_CHECKING:
 
         @overload
         def __get__(
+            self: Endpoint[P, Stream[T]], api: Resource[AsyncOpenAI], owner: Any = ...
+        ) -> Callable[P, Coroutine[Any, Any, AsyncStream[T]]]: ...
+
+        @overload
+        def __get__(
             self: Endpoint[P, SyncPage[T]], api: Resource[AsyncOpenAI], owner: Any = ...
         ) -> Callable[P, AsyncPaginator[T, AsyncPage[T]]]: ...
 
@@ -3864,6 +3878,11 @@ if TYPE_CHECKING:
         def __get__(
             self: Endpoint[P, SyncCursorPage[T]], api: Resource[Raw[AsyncOpenAI]], owner: Any = ...
         ) -> Callable[P, Coroutine[Any, Any, LegacyAPIResponse[AsyncCursorPage[T]]]]: ...
+
+        @overload
+        def __get__(
+            self: Endpoint[P, Stream[T]], api: Resource[Raw[AsyncOpenAI]], owner: Any = ...
+        ) -> Callable[P, Coroutine[Any, Any, LegacyAPIResponse[AsyncStream[T]]]]: ...
 
         @overload
         def __get__(
@@ -3904,6 +3923,11 @@ if TYPE_CHECKING:
             self: Endpoint[P, SyncCursorPage[T]], api: Resource[Streamed[AsyncOpenAI]],
             owner: Any = ...,
         ) -> Callable[P, AsyncResponseContextManager[AsyncAPIResponse[AsyncCursorPage[T]]]]: ...
+
+        @overload
+        def __get__(
+            self: Endpoint[P, Stream[T]], api: Resource[Streamed[AsyncOpenAI]], owner: Any = ...
+        ) -> Callable[P, AsyncResponseContextManager[AsyncAPIResponse[AsyncStream[T]]]]: ...
 
         @overload
         def __get__(
@@ -4005,7 +4029,7 @@ if TYPE_CHECKING:
             self, path: str, *, plain: Callable[Concatenate[Any, P], A],
             events: Callable[Concatenate[Any, Q], E], form: Sequence[str] = ...,
             query: Sequence[str] = ..., headers: Mapping[str, str] = ..., deprecated: str = ...,
-            returns: Any = ...,
+            returns: Any = ..., header: Mapping[str, str] = ...,
         ) -> Callable[[Callable[Concatenate[Any, S], R]], StreamingEndpoint[P, A, Q, E, S, R]]: ...
 
         @overload
@@ -4013,6 +4037,7 @@ if TYPE_CHECKING:
             self, path: str, *, form: Sequence[str] = ..., query: Sequence[str] = ...,
             headers: Mapping[str, str] = ..., deprecated: str = ..., returns: Any = ...,
             before: Any = ..., after: Any = ..., json_without_file: bool = ...,
+            header: Mapping[str, str] = ..., last: Any = ...,
         ) -> Callable[[Callable[Concatenate[Any, P], R]], Endpoint[P, R]]: ...
 
         def __call__(self, path: str, **details: Any) -> Any: ...
@@ -4033,21 +4058,25 @@ else:
         - json_without_file: the body is JSON where none of these is given
         - query: names of the parameters that go into the URL although there is a body
         - headers: sent with every request of this endpoint
+        - header: {parameter: the header that it is sent as}
         - plain, events: the stubs of a call without and with a stream
         - deprecated: what to use instead
         - returns(given): the name of the result's type, where the arguments decide it
         - before(given), after(parsed JSON, given): change what is sent, or what came back
+        - last(call): change what came of all this
         """
 
         def __init__(
             self, verb, path, stub, form=None, query=(), headers=(), plain=None, events=None,
             deprecated=None, returns=None, before=None, after=None, json_without_file=False,
+            header=(), last=None,
         ):
             self.verb, self.path, self.stub, self.form = verb, path, stub, form
             self.query, self.headers, self.deprecated = query, headers, deprecated
             self.returns, self.json_without_file = returns, json_without_file
             self.event = events and events.__annotations__["return"]
             self.before, self.after = before, after
+            self.header, self.last = dict(header), last
             self.method = None
 
         def __get__(self, api, owner=None):
@@ -4075,11 +4104,8 @@ else:
                         names.append(name)
                         required += [name] if kind.startswith("Required[") else []
             # In the order in which the official client sends them.
-            if self.event is not None:
-                names = [name for name in names if name not in self.stub.__kwdefaults__]
-                for name in self.stub.__kwdefaults__:
-                    later = (i for i, n in enumerate(names) if n not in required and n > name)
-                    names.insert(next(later, len(names)), name)
+            if len(names) > count - 1 or self.event is not None:
+                names.sort(key=lambda name: (name not in required, name))
             if self.verb == "POST" and self.form is None:
                 names.sort(key=lambda name: (LEADING_KEYS + (name,)).index(name))
             self.names, self.required = tuple(names), tuple(required)
@@ -4088,6 +4114,7 @@ else:
             result = self.stub.__annotations__["return"]
             self.page, _, item = result.partition("[") if "Page[" in result else (result, "", "")
             self.item = item[:-1] or None
+            self.watched = result[7:-1] if result.startswith("Stream[") else None
 
             def method(api, *args, **kwargs):
                 return api._client._call(self.prepare(api, args, kwargs))
@@ -4158,6 +4185,13 @@ else:
                 call.path = "".join(path)
             if self.event is not None:
                 call.event, call.stream = self.event, bool(given.get("stream"))
+            elif self.watched is not None:
+                call.event, call.stream = self.watched, True
+            fixed = dict(self.headers)
+            for name, header in self.header.items():
+                value = given.pop(name, None)
+                if value is not None:
+                    fixed[header] = value if isinstance(value, str) else ",".join(value)
             if self.before is not None:
                 given = self.before(given)
             call.query = {name: given.pop(name) for name in self.query if name in given}
@@ -4174,11 +4208,11 @@ else:
                 if self.json_without_file and not call.form:
                     call.form = None
                 call.body = given
-            elif len(self.names) > len(pieces) // 2:  # else this endpoint has no body at all
+            elif len(self.names) > len(pieces) // 2 + len(self.header):  # else no body at all
                 call.body = given
-            call.headers = self.headers
+            call.headers = fixed
             if "extra_headers" in kwargs and kwargs["extra_headers"]:
-                call.headers = dict(self.headers, **kwargs["extra_headers"])
+                call.headers = dict(fixed, **kwargs["extra_headers"])
             if "extra_query" in kwargs and kwargs["extra_query"]:
                 call.query = dict(call.query, **kwargs["extra_query"])
             if "extra_body" in kwargs and kwargs["extra_body"]:
@@ -4190,6 +4224,8 @@ else:
                 call.cast = self.returns(kwargs)
             if self.after is not None:
                 call.finish = lambda parsed: self.after(parsed, kwargs)
+            if self.last is not None:
+                self.last(call)
             return call
 
         def __repr__(self):
@@ -5273,6 +5309,33 @@ class httpx:
 if TYPE_CHECKING:
     # Where a parameter wants an object, a dictionary or an object that came as a result will do.
     JSONObjectParam = Union[Mapping[str, Any], BaseModel]
+    OpenObject = Any
+else:
+
+    class OpenObject(BaseModel):
+        """An object whose fields are not declared; what came is there, down to its last level."""
+
+        def __getitem__(self, key):
+            return self.__dict__[key]
+
+
+SortOrder = Literal["asc", "desc"]
+
+
+class ListParams(Options, total=False):
+    """Which part of a list is wanted: `limit` items in an order, starting after an id."""
+    after: Optional[str]
+    limit: int
+    order: SortOrder
+
+
+class Deleted(BaseModel):
+    """What was deleted."""
+
+    deleted: bool
+    object: str
+    id: Optional[str] = None
+
 
 ChatModel = Literal[
     "gpt-6-astra", "gpt-6.2-astra", "gpt-6.1-sol", "gpt-6.2-sol", "gpt-6.1-terra", "gpt-6-sol",
