@@ -3160,6 +3160,7 @@ class StreamReader:
 
     def __init__(self, response: HTTPResponse, cast_to: Any, secrets: Sequence[str] = ()) -> None:
         self.response, self.convert, self.secrets = response, converter(cast_to), secrets
+        self.raises = cast_to is not ALIASES["AgentSessionEvent"]  # where an error is an event
         self.decoder = JSONEventDecoder()
         self.count = 0
         self.bytes = 0
@@ -3204,7 +3205,7 @@ class StreamReader:
         convert = self.convert
         for name, value in events:
             if value.__class__ is dict:
-                if value.get("error"):
+                if value.get("error") and self.raises:
                     return items, self.error_in(value["error"])
                 if name[:7] == "thread.":
                     value = {"event": name, "data": value}
@@ -4029,7 +4030,7 @@ if TYPE_CHECKING:
             self, path: str, *, plain: Callable[Concatenate[Any, P], A],
             events: Callable[Concatenate[Any, Q], E], form: Sequence[str] = ...,
             query: Sequence[str] = ..., headers: Mapping[str, str] = ..., deprecated: str = ...,
-            returns: Any = ..., header: Mapping[str, str] = ...,
+            returns: Any = ..., header: Mapping[str, str] = ..., last: Any = ...,
         ) -> Callable[[Callable[Concatenate[Any, S], R]], StreamingEndpoint[P, A, Q, E, S, R]]: ...
 
         @overload
@@ -4106,7 +4107,7 @@ else:
             # In the order in which the official client sends them.
             if len(names) > count - 1 or self.event is not None:
                 names.sort(key=lambda name: (name not in required, name))
-            if self.verb == "POST" and self.form is None:
+            if self.verb == "POST" and self.form is None and "client_secret" not in names:
                 names.sort(key=lambda name: (LEADING_KEYS + (name,)).index(name))
             self.names, self.required = tuple(names), tuple(required)
             self.accepted = frozenset(names).union(OPTION_NAMES)
@@ -4391,6 +4392,13 @@ class API(Resource[C]):
     evals: Evals[C]
     webhooks: Webhooks[C]
     beta: Beta[C]
+    realtime: Realtime[C]
+    live: Live[C]
+    skills: Skills[C]
+    safety: Safety[C]
+    decisions: Decisions[C]
+    content_provenance_checks: ContentProvenanceChecks[C]
+    admin: Admin[C]
     with_raw_response: API[Raw[C]]
     with_streaming_response: API[Streamed[C]]
 
@@ -12151,6 +12159,10 @@ class Beta(Resource[C]):
     chat: Chat[C]
     assistants: BetaAssistants[C]
     threads: BetaThreads[C]
+    agents: Agents[C]
+    chatkit: ChatKit[C]
+    realtime: BetaRealtime[C]
+    responses: BetaResponses[C]
     with_raw_response: Beta[Raw[C]]
     with_streaming_response: Beta[Streamed[C]]
 
@@ -13132,6 +13144,3216 @@ class CodeInterpreterImage(BaseModel):
     image: Optional[FileReferenceDelta] = None
 
 
+# ---- 8.29 Realtime ---- https://platform.openai.com/docs/api-reference/realtime
+
+
+RealtimeModality = Literal["text", "audio"]
+
+
+def offer_or_form(call: Call) -> None:
+    """An offer alone is the body as it is; with a session both are parts of a form."""
+    parts = dict(call.form or ())
+    if len(parts) > 1 or call.body:
+        types = {"sdp": "application/sdp", "session": "application/json"}
+        call.form = [
+            (name, (None, part.encode() if name == "sdp" else encode_json(part), types[name]))
+            for name, part in parts.items()
+        ]
+    else:
+        call.form, call.content = None, parts["sdp"].encode()
+        call.headers = dict({"Content-Type": "application/sdp"}, **call.headers)
+
+
+class Realtime(Resource[C]):
+    """Talk with a model, over WebSocket, WebRTC or telephone."""
+
+    client_secrets: RealtimeClientSecrets[C]
+    calls: RealtimeCalls[C]
+    translations: RealtimeTranslations[C]
+    with_raw_response: Realtime[Raw[C]]
+    with_streaming_response: Realtime[Streamed[C]]
+
+
+class RealtimeClientSecrets(Resource[C]):
+    """Short-lived keys for browsers and apps."""
+
+    with_raw_response: RealtimeClientSecrets[Raw[C]]
+    with_streaming_response: RealtimeClientSecrets[Streamed[C]]
+
+    @POST("/realtime/client_secrets")
+    def create(
+        self, *, expires_after: JSONObjectParam = omit, session: JSONObjectParam = omit,
+        **options: Unpack[Options]
+    ) -> RealtimeClientSecret:
+        """Make a short-lived key with which a browser or an app can connect.
+
+        It holds for ten minutes, or for `expires_after` seconds, of 10 to 7200.
+        """
+
+
+class RealtimeCalls(Resource[C]):
+    """Take and end calls."""
+
+    with_raw_response: RealtimeCalls[Raw[C]]
+    with_streaming_response: RealtimeCalls[Streamed[C]]
+
+    @POST(
+        "/realtime/calls", form=("sdp", "session"), headers={"Accept": "application/sdp"},
+        last=offer_or_form,
+    )
+    def create(
+        self, *, sdp: str, session: JSONObjectParam = omit, **options: Unpack[Options]
+    ) -> HttpxBinaryResponseContent:
+        """Open a WebRTC call from an SDP offer.
+
+        Returns the SDP answer as bytes; the id of the call is in the Location header.
+        """
+
+    @POST("/realtime/calls/{call_id}/accept", headers={"Accept": "*/*"})
+    def accept(self, call_id: str, **params: Unpack[RealtimeCallAcceptParams]) -> None:
+        """Take a SIP call that comes in, and say which model answers it, and how."""
+
+    @POST("/realtime/calls/{call_id}/hangup", headers={"Accept": "*/*"})
+    def hangup(self, call_id: str, **options: Unpack[Options]) -> None:
+        """End a call."""
+
+    @POST("/realtime/calls/{call_id}/refer", headers={"Accept": "*/*"})
+    def refer(self, call_id: str, *, target_uri: str, **options: Unpack[Options]) -> None:
+        """Hand a SIP call over to `target_uri`."""
+
+    @POST("/realtime/calls/{call_id}/reject", headers={"Accept": "*/*"})
+    def reject(self, call_id: str, *, status_code: int = omit, **options: Unpack[Options]) -> None:
+        """Decline a SIP call that comes in, with 603 unless `status_code` says otherwise."""
+
+
+class RealtimeCallAcceptParams(Options, total=False):
+    """The parameters of realtime.calls.accept()."""
+    type: Required[Literal["realtime"]]
+    audio: JSONObjectParam
+    include: List[Literal["item.input_audio_transcription.logprobs"]]
+    instructions: str
+    max_output_tokens: Union[int, Literal["inf"]]
+    model: str
+    output_modalities: List[RealtimeModality]
+    parallel_tool_calls: bool
+    prompt: Optional[JSONObjectParam]
+    reasoning: JSONObjectParam
+    tool_choice: Union[Literal["none", "auto", "required"], JSONObjectParam]
+    tools: Iterable[JSONObjectParam]
+    tracing: Optional[Union[Literal["auto"], JSONObjectParam]]
+    truncation: Union[Literal["auto", "disabled"], JSONObjectParam]
+
+
+class RealtimeTranslations(Resource[C]):
+    """Have speech translated while it is spoken."""
+
+    client_secrets: RealtimeTranslationsClientSecrets[C]
+    with_raw_response: RealtimeTranslations[Raw[C]]
+    with_streaming_response: RealtimeTranslations[Streamed[C]]
+
+
+class RealtimeTranslationsClientSecrets(Resource[C]):
+    """Short-lived keys for apps that translate."""
+
+    with_raw_response: RealtimeTranslationsClientSecrets[Raw[C]]
+    with_streaming_response: RealtimeTranslationsClientSecrets[Streamed[C]]
+
+    @POST("/realtime/translations/client_secrets")
+    def create(
+        self, *, session: JSONObjectParam, expires_after: JSONObjectParam = omit,
+        **options: Unpack[Options]
+    ) -> RealtimeClientSecret:
+        """Make a short-lived key with which an app can connect to have speech translated."""
+
+
+class RealtimeClientSecret(BaseModel):
+    expires_at: int
+    session: OpenObject
+    value: str
+
+
+# ---- 8.30 Realtime, beta ---- https://platform.openai.com/docs/api-reference/realtime-sessions
+
+
+RealtimeAudioFormat = Literal["pcm16", "g711_ulaw", "g711_alaw"]
+
+
+class BetaRealtime(Resource[C]):
+    """The realtime API as it was in beta."""
+
+    sessions: BetaRealtimeSessions[C]
+    transcription_sessions: BetaRealtimeTranscriptionSessions[C]
+    with_raw_response: BetaRealtime[Raw[C]]
+    with_streaming_response: BetaRealtime[Streamed[C]]
+
+
+class BetaRealtimeSessions(Resource[C]):
+    """Short-lived keys for realtime sessions."""
+
+    with_raw_response: BetaRealtimeSessions[Raw[C]]
+    with_streaming_response: BetaRealtimeSessions[Streamed[C]]
+
+    @POST("/realtime/sessions", headers=ASSISTANTS_V2)
+    def create(self, **params: Unpack[BetaRealtimeSessionCreateParams]) -> BetaRealtimeSession:
+        """Make a short-lived key, in `client_secret`, for a session with these settings."""
+
+
+class BetaRealtimeSessionCreateParams(Options, total=False):
+    """The parameters of beta.realtime.sessions.create()."""
+    client_secret: JSONObjectParam
+    input_audio_format: RealtimeAudioFormat
+    input_audio_noise_reduction: JSONObjectParam
+    input_audio_transcription: JSONObjectParam
+    instructions: str
+    max_response_output_tokens: Union[int, Literal["inf"]]
+    modalities: List[RealtimeModality]
+    model: Literal[
+        "gpt-realtime", "gpt-realtime-2025-08-28", "gpt-4o-realtime-preview",
+        "gpt-4o-realtime-preview-2024-10-01", "gpt-4o-realtime-preview-2024-12-17",
+        "gpt-4o-realtime-preview-2025-06-03", "gpt-4o-mini-realtime-preview",
+        "gpt-4o-mini-realtime-preview-2024-12-17",
+    ]
+    output_audio_format: RealtimeAudioFormat
+    speed: float
+    temperature: float
+    tool_choice: str
+    tools: Iterable[JSONObjectParam]
+    tracing: Union[Literal["auto"], JSONObjectParam]
+    turn_detection: JSONObjectParam
+    voice: str
+
+
+class BetaRealtimeTranscriptionSessions(Resource[C]):
+    """Short-lived keys for sessions that transcribe."""
+
+    with_raw_response: BetaRealtimeTranscriptionSessions[Raw[C]]
+    with_streaming_response: BetaRealtimeTranscriptionSessions[Streamed[C]]
+
+    @POST("/realtime/transcription_sessions", headers=ASSISTANTS_V2)
+    def create(
+        self, *, client_secret: JSONObjectParam = omit, include: List[str] = omit,
+        input_audio_format: RealtimeAudioFormat = omit,
+        input_audio_noise_reduction: JSONObjectParam = omit,
+        input_audio_transcription: JSONObjectParam = omit,
+        modalities: List[RealtimeModality] = omit, turn_detection: JSONObjectParam = omit,
+        **options: Unpack[Options]
+    ) -> BetaTranscriptionSession:
+        """Make a short-lived key, in `client_secret`, for a session that only transcribes."""
+
+
+class BetaRealtimeSession(BaseModel):
+    client_secret: OpenObject
+    input_audio_format: Optional[str] = None
+    input_audio_transcription: OpenObject = None
+    instructions: Optional[str] = None
+    max_response_output_tokens: Optional[Union[int, Literal["inf"]]] = None
+    modalities: Optional[List[RealtimeModality]] = None
+    output_audio_format: Optional[str] = None
+    speed: Optional[float] = None
+    temperature: Optional[float] = None
+    tool_choice: Optional[str] = None
+    tools: Optional[List[OpenObject]] = None
+    tracing: Optional[Union[Literal["auto"], OpenObject]] = None
+    turn_detection: OpenObject = None
+    voice: Optional[str] = None
+
+
+class BetaTranscriptionSession(BaseModel):
+    client_secret: OpenObject
+    input_audio_format: Optional[str] = None
+    input_audio_transcription: OpenObject = None
+    modalities: Optional[List[RealtimeModality]] = None
+    turn_detection: OpenObject = None
+
+
+# ---- 8.31 Live ---- https://platform.openai.com/docs/api-reference/live
+
+
+class Live(Resource[C]):
+    """Talk with a live model, over WebSocket, WebRTC or telephone."""
+
+    sessions: LiveSessions[C]
+    with_raw_response: Live[Raw[C]]
+    with_streaming_response: Live[Streamed[C]]
+
+    @POST("/live/sessions")
+    def create(
+        self, *, session: JSONObjectParam, transport: JSONObjectParam, **options: Unpack[Options]
+    ) -> LiveSession:
+        """Open a live session from a WebRTC offer; returns the SDP answer in `transport`."""
+
+
+class LiveSessions(Resource[C]):
+    """Take, continue and end sessions."""
+
+    with_raw_response: LiveSessions[Raw[C]]
+    with_streaming_response: LiveSessions[Streamed[C]]
+
+    @POST("/live/sessions/{session_id}/accept", headers={"Accept": "*/*"})
+    def accept(
+        self, session_id: str, *, session: JSONObjectParam, **options: Unpack[Options]
+    ) -> None:
+        """Take a SIP call that comes in, and say which model answers it, and how."""
+
+    @GET("/live/sessions/{session_id}/content", headers={"Accept": "application/binary"})
+    def download_recording(
+        self, session_id: str, **options: Unpack[Options]
+    ) -> HttpxBinaryResponseContent:
+        """Download the recording of a session."""
+
+    @POST("/live/sessions/{session_id}/fork")
+    def fork(
+        self, session_id: str, *, transport: JSONObjectParam, session: JSONObjectParam = omit,
+        **options: Unpack[Options]
+    ) -> LiveSession:
+        """Continue a stored session on a new WebRTC connection."""
+
+    @POST("/live/sessions/{session_id}/hangup", headers={"Accept": "*/*"})
+    def hangup(self, session_id: str, **options: Unpack[Options]) -> None:
+        """End a SIP call."""
+
+    @POST("/live/sessions/{session_id}/refer", headers={"Accept": "*/*"})
+    def refer(self, session_id: str, *, target_uri: str, **options: Unpack[Options]) -> None:
+        """Hand a SIP call over to `target_uri`."""
+
+    @POST("/live/sessions/{session_id}/reject", headers={"Accept": "*/*"})
+    def reject(self, session_id: str, *, status_code: int, **options: Unpack[Options]) -> None:
+        """Decline a SIP call that comes in; `status_code` is from 300 to 699."""
+
+
+class LiveSession(BaseModel):
+    session: OpenObject
+    transport: OpenObject
+
+
+# ---- 8.32 Skills ---- https://platform.openai.com/docs/api-reference/skills
+
+
+class Skills(Resource[C]):
+    """Instructions and files that models can use for a task."""
+
+    content: SkillsContent[C]
+    versions: SkillsVersions[C]
+    with_raw_response: Skills[Raw[C]]
+    with_streaming_response: Skills[Streamed[C]]
+
+    @POST("/skills", form=("files",), json_without_file=True)
+    def create(
+        self, *, files: Union[FileTypes, List[FileTypes]] = omit, **options: Unpack[Options]
+    ) -> Skill:
+        """Upload the files of a new skill; they become its first version."""
+
+    @GET("/skills/{skill_id}")
+    def retrieve(self, skill_id: str, **options: Unpack[Options]) -> Skill:
+        """Fetch a skill: its description, and its default and latest version."""
+
+    @POST("/skills/{skill_id}")
+    def update(self, skill_id: str, *, default_version: str, **options: Unpack[Options]) -> Skill:
+        """Choose the default version of a skill."""
+
+    @GET("/skills")
+    def list(self, **params: Unpack[ListParams]) -> SyncCursorPage[Skill]:
+        """List the skills of the project."""
+
+    @DELETE("/skills/{skill_id}")
+    def delete(self, skill_id: str, **options: Unpack[Options]) -> Deleted:
+        """Delete a skill."""
+
+
+class SkillsContent(Resource[C]):
+    """Download skills."""
+
+    with_raw_response: SkillsContent[Raw[C]]
+    with_streaming_response: SkillsContent[Streamed[C]]
+
+    @GET("/skills/{skill_id}/content", headers={"Accept": "application/binary"})
+    def retrieve(self, skill_id: str, **options: Unpack[Options]) -> HttpxBinaryResponseContent:
+        """Download a skill as a zip file."""
+
+
+class SkillsVersions(Resource[C]):
+    """The versions of a skill."""
+
+    content: SkillsVersionsContent[C]
+    with_raw_response: SkillsVersions[Raw[C]]
+    with_streaming_response: SkillsVersions[Streamed[C]]
+
+    @POST("/skills/{skill_id}/versions", form=("files",), json_without_file=True)
+    def create(
+        self, skill_id: str, *, default: bool = omit,
+        files: Union[FileTypes, List[FileTypes]] = omit, **options: Unpack[Options]
+    ) -> SkillVersion:
+        """Upload a new version of a skill, the default one if `default=True`."""
+
+    @GET("/skills/{skill_id}/versions/{version}")
+    def retrieve(self, version: str, *, skill_id: str, **options: Unpack[Options]) -> SkillVersion:
+        """Fetch one version of a skill."""
+
+    @GET("/skills/{skill_id}/versions")
+    def list(self, skill_id: str, **params: Unpack[ListParams]) -> SyncCursorPage[SkillVersion]:
+        """List the versions of a skill."""
+
+    @DELETE("/skills/{skill_id}/versions/{version}")
+    def delete(
+        self, version: str, *, skill_id: str, **options: Unpack[Options]
+    ) -> DeletedSkillVersion:
+        """Delete one version of a skill."""
+
+
+class SkillsVersionsContent(Resource[C]):
+    """Download versions of a skill."""
+
+    with_raw_response: SkillsVersionsContent[Raw[C]]
+    with_streaming_response: SkillsVersionsContent[Streamed[C]]
+
+    @GET("/skills/{skill_id}/versions/{version}/content", headers={"Accept": "application/binary"})
+    def retrieve(
+        self, version: str, *, skill_id: str, **options: Unpack[Options]
+    ) -> HttpxBinaryResponseContent:
+        """Download one version of a skill as a zip file."""
+
+
+class Skill(BaseModel):
+    id: str
+    created_at: int
+    default_version: str
+    description: str
+    latest_version: str
+    name: str
+    object: str
+
+
+class SkillVersion(BaseModel):
+    id: str
+    created_at: int
+    description: str
+    name: str
+    object: str
+    skill_id: str
+    version: str
+
+
+class DeletedSkillVersion(Deleted):
+    version: str
+
+
+# ---- 8.33 Agents ---- https://platform.openai.com/docs/api-reference/agents
+
+
+AGENTS_V1 = {"OpenAI-Beta": "agents=v1"}
+IDEMPOTENCY = {"idempotency_key": "Idempotency-Key"}
+AgentServiceTier = Literal["auto", "default", "flex", "priority", "fast", "ultrafast"]
+
+
+def with_async(call: Call) -> None:
+    call.body = renamed(call.body)
+
+
+def renamed(value: Any) -> Any:
+    """The key "async", which Python reserves, may be given as "async_"."""
+    if isinstance(value, (list, tuple)):
+        return [renamed(item) for item in value]
+    if isinstance(value, dict):
+        return {"async" if k == "async_" else k: renamed(item) for k, item in value.items()}
+    return value
+
+
+class Agents(Resource[C]):
+    """Agents that OpenAI runs for you."""
+
+    sessions: AgentSessions[C]
+    environments: AgentEnvironments[C]
+    vaults: AgentVaults[C]
+    automations: AgentAutomations[C]
+    with_raw_response: Agents[Raw[C]]
+    with_streaming_response: Agents[Streamed[C]]
+
+    @POST("/agents", headers=AGENTS_V1, last=with_async)
+    def create(self, *, model: str, **params: Unpack[AgentParams]) -> Agent:
+        """Save an agent: a model with instructions and tools, to be used by many sessions."""
+
+    @GET("/agents/{agent_id}", headers=AGENTS_V1)
+    def retrieve(self, agent_id: str, **options: Unpack[Options]) -> Agent:
+        """Fetch an agent."""
+
+    @POST("/agents/{agent_id}", headers=AGENTS_V1, last=with_async)
+    def update(self, agent_id: str, *, model: str = omit, **params: Unpack[AgentParams]) -> Agent:
+        """Change an agent; what is left out stays as it is."""
+
+    @GET("/agents", headers=AGENTS_V1)
+    def list(self, **params: Unpack[ListParams]) -> SyncCursorPage[Agent]:
+        """List the agents of the project."""
+
+    @DELETE("/agents/{agent_id}", headers=AGENTS_V1)
+    def delete(self, agent_id: str, **options: Unpack[Options]) -> Deleted:
+        """Delete an agent."""
+
+
+class Agent(BaseModel):
+    id: str
+    created_at: int
+    metadata: Dict[str, str]
+    model: str
+    multi_agent: OpenObject
+    object: str
+    reasoning: OpenObject
+    service_tier: AgentServiceTier
+    text: OpenObject
+    tools: List[OpenObject]
+    updated_at: int
+    instructions: Optional[str] = None
+    name: Optional[str] = None
+    compaction: OpenObject = None
+    experimental: OpenObject = None
+
+
+class AgentParams(Options, total=False):
+    compaction: Optional[JSONObjectParam]
+    experimental: JSONObjectParam
+    instructions: Optional[str]
+    metadata: Optional[Mapping[str, str]]
+    multi_agent: Optional[JSONObjectParam]
+    name: Optional[str]
+    reasoning: Optional[JSONObjectParam]
+    service_tier: Optional[AgentServiceTier]
+    text: Optional[JSONObjectParam]
+    tools: Optional[Iterable[JSONObjectParam]]
+
+
+# ---- 8.34 Agent sessions ---- https://platform.openai.com/docs/api-reference/agents/sessions
+
+
+class AgentSessions(Resource[C]):
+    """Let agents work."""
+
+    events: AgentSessionEvents[C]
+    items: AgentSessionItems[C]
+    turns: AgentSessionTurns[C]
+    subagents: Subagents[C]
+    traces: AgentSessionTraces[C]
+    artifacts: AgentSessionArtifacts[C]
+    with_raw_response: AgentSessions[Raw[C]]
+    with_streaming_response: AgentSessions[Streamed[C]]
+
+    def _create_plain(
+        self, *, environment: JSONObjectParam, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[AgentSessionCreateParams]
+    ) -> object: ...
+    def _create_events(
+        self, *, environment: JSONObjectParam, stream: Literal[True],
+        **params: Unpack[AgentSessionCreateParams]
+    ) -> AgentSessionEvent: ...
+
+    @POST(
+        "/agents/sessions", plain=_create_plain, events=_create_events, headers=AGENTS_V1,
+        last=with_async,
+    )
+    def create(
+        self, *, environment: JSONObjectParam, stream: Optional[bool] = omit,
+        **params: Unpack[AgentSessionCreateParams]
+    ) -> AgentSession:
+        """Start an agent, a saved one (`agent_id`) or one described here (`agent`).
+
+        Returns the session at once, or with `stream=True` its events as they happen.
+        """
+
+    @GET("/agents/sessions/{session_id}", headers=AGENTS_V1)
+    def retrieve(self, session_id: str, **options: Unpack[Options]) -> AgentSession:
+        """Fetch a session: its status, and the actions that it waits for."""
+
+    @POST("/agents/sessions/{session_id}", headers=AGENTS_V1)
+    def update(
+        self, session_id: str, *, agent: JSONObjectParam = omit,
+        metadata: Optional[Mapping[str, str]] = omit,
+        prompt_cache_options: Optional[JSONObjectParam] = omit,
+        review: Literal["none", "auto_review"] = omit,
+        spend_control: Optional[JSONObjectParam] = omit, **options: Unpack[Options]
+    ) -> AgentSession:
+        """Change the settings of a session, from the next turn on."""
+
+    @GET("/agents/sessions", headers=AGENTS_V1)
+    def list(
+        self, *, agent_id: str = omit, metadata: Mapping[str, str] = omit,
+        **params: Unpack[ListParams]
+    ) -> SyncCursorPage[AgentSession]:
+        """List the sessions of the project."""
+
+    @DELETE("/agents/sessions/{session_id}", headers=AGENTS_V1)
+    def delete(self, session_id: str, **options: Unpack[Options]) -> Deleted:
+        """Delete a session.  What still runs in it has to be cancelled first."""
+
+
+class AgentSessionEvents(Resource[C]):
+    """What happens in a session, and what you reply."""
+
+    with_raw_response: AgentSessionEvents[Raw[C]]
+    with_streaming_response: AgentSessionEvents[Streamed[C]]
+
+    @POST(
+        "/agents/sessions/{session_id}/events",
+        headers={"Accept": "*/*", "OpenAI-Beta": "agents=v1"}, header=IDEMPOTENCY,
+    )
+    def create(
+        self, session_id: str, *, events: Iterable[JSONObjectParam], idempotency_key: str = omit,
+        **options: Unpack[Options]
+    ) -> None:
+        """Send an agent messages, tool results or approvals, or cancel what it does."""
+
+    @GET(
+        "/agents/sessions/{session_id}/events",
+        headers={"Accept": "text/event-stream", "OpenAI-Beta": "agents=v1"},
+    )
+    def stream(
+        self, session_id: str, *, include_obfuscation: bool = omit, **options: Unpack[Options]
+    ) -> Stream[AgentSessionEvent]:
+        """Watch what happens in a session, from now on."""
+
+
+class AgentSessionItems(Resource[C]):
+    """What the main agent said and did."""
+
+    with_raw_response: AgentSessionItems[Raw[C]]
+    with_streaming_response: AgentSessionItems[Streamed[C]]
+
+    @GET("/agents/sessions/{session_id}/items", headers=AGENTS_V1)
+    def list(
+        self, session_id: str, **params: Unpack[ListParams]
+    ) -> SyncCursorPage[AgentSessionItem]:
+        """List what the main agent of a session said and did."""
+
+
+class AgentSessionTurns(Resource[C]):
+    """The turns of the main agent."""
+
+    items: AgentSessionTurnsItems[C]
+    with_raw_response: AgentSessionTurns[Raw[C]]
+    with_streaming_response: AgentSessionTurns[Streamed[C]]
+
+    @GET("/agents/sessions/{session_id}/turns/{turn_id}", headers=AGENTS_V1)
+    def retrieve(self, turn_id: str, *, session_id: str, **options: Unpack[Options]) -> Turn:
+        """Fetch a turn: its status, times, usage and error."""
+
+    @GET("/agents/sessions/{session_id}/turns", headers=AGENTS_V1)
+    def list(self, session_id: str, **params: Unpack[ListParams]) -> SyncCursorPage[Turn]:
+        """List the turns of a session."""
+
+
+class AgentSessionTurnsItems(Resource[C]):
+    """What the main agent said and did in a turn."""
+
+    with_raw_response: AgentSessionTurnsItems[Raw[C]]
+    with_streaming_response: AgentSessionTurnsItems[Streamed[C]]
+
+    @GET("/agents/sessions/{session_id}/turns/{turn_id}/items", headers=AGENTS_V1)
+    def list(
+        self, turn_id: str, *, session_id: str, **params: Unpack[ListParams]
+    ) -> SyncConversationCursorPage[AgentSessionItem]:
+        """List what the main agent said and did in one turn."""
+
+
+class Subagents(Resource[C]):
+    """The agents that an agent started."""
+
+    items: SubagentsItems[C]
+    turns: SubagentsTurns[C]
+    with_raw_response: Subagents[Raw[C]]
+    with_streaming_response: Subagents[Streamed[C]]
+
+    @GET("/agents/sessions/{session_id}/subagents/{subagent_id}", headers=AGENTS_V1)
+    def retrieve(
+        self, subagent_id: str, *, session_id: str, **options: Unpack[Options]
+    ) -> Subagent:
+        """Fetch a subagent of a session."""
+
+    @GET("/agents/sessions/{session_id}/subagents", headers=AGENTS_V1)
+    def list(self, session_id: str, **params: Unpack[ListParams]) -> SyncCursorPage[Subagent]:
+        """List the subagents of a session, those of subagents and closed ones included."""
+
+
+class SubagentsItems(Resource[C]):
+    """What a subagent said and did."""
+
+    with_raw_response: SubagentsItems[Raw[C]]
+    with_streaming_response: SubagentsItems[Streamed[C]]
+
+    @GET("/agents/sessions/{session_id}/subagents/{subagent_id}/items", headers=AGENTS_V1)
+    def list(
+        self, subagent_id: str, *, session_id: str, **params: Unpack[ListParams]
+    ) -> SyncCursorPage[AgentSessionItem]:
+        """List what a subagent said and did, in all of its turns."""
+
+
+class SubagentsTurns(Resource[C]):
+    """The turns of a subagent."""
+
+    items: SubagentsTurnsItems[C]
+    with_raw_response: SubagentsTurns[Raw[C]]
+    with_streaming_response: SubagentsTurns[Streamed[C]]
+
+    @GET("/agents/sessions/{session_id}/subagents/{subagent_id}/turns/{turn_id}", headers=AGENTS_V1)
+    def retrieve(
+        self, turn_id: str, *, session_id: str, subagent_id: str, **options: Unpack[Options]
+    ) -> Turn:
+        """Fetch one turn of a subagent."""
+
+    @GET("/agents/sessions/{session_id}/subagents/{subagent_id}/turns", headers=AGENTS_V1)
+    def list(
+        self, subagent_id: str, *, session_id: str, **params: Unpack[ListParams]
+    ) -> SyncCursorPage[Turn]:
+        """List the turns of a subagent."""
+
+
+class SubagentsTurnsItems(Resource[C]):
+    """What a subagent said and did in a turn."""
+
+    with_raw_response: SubagentsTurnsItems[Raw[C]]
+    with_streaming_response: SubagentsTurnsItems[Streamed[C]]
+
+    @GET(
+        "/agents/sessions/{session_id}/subagents/{subagent_id}/turns/{turn_id}/items",
+        headers=AGENTS_V1,
+    )
+    def list(
+        self, turn_id: str, *, session_id: str, subagent_id: str, **params: Unpack[ListParams]
+    ) -> SyncCursorPage[AgentSessionItem]:
+        """List what a subagent said and did in one turn."""
+
+
+class AgentSessionTraces(Resource[C]):
+    """How a session ran, for tools that read OpenTelemetry."""
+
+    with_raw_response: AgentSessionTraces[Raw[C]]
+    with_streaming_response: AgentSessionTraces[Streamed[C]]
+
+    @GET("/agents/sessions/{session_id}/traces", headers=AGENTS_V1)
+    def list(self, session_id: str, **params: Unpack[ListParams]) -> SyncCursorPage[SessionTrace]:
+        """List the traces of a session, each as OTLP JSON, of up to 16 MiB per page."""
+
+
+class AgentSessionArtifacts(Resource[C]):
+    """The files that agents handed in."""
+
+    with_raw_response: AgentSessionArtifacts[Raw[C]]
+    with_streaming_response: AgentSessionArtifacts[Streamed[C]]
+
+    @GET("/agents/sessions/{session_id}/artifacts/{artifact_id}", headers=AGENTS_V1)
+    def retrieve(
+        self, artifact_id: str, *, session_id: str, **options: Unpack[Options]
+    ) -> SessionArtifact:
+        """Fetch what is known about a file that an agent handed in, not its content."""
+
+    @GET("/agents/sessions/{session_id}/artifacts", headers=AGENTS_V1)
+    def list(
+        self, session_id: str, *, environment_id: Optional[str] = omit, **params: Unpack[ListParams]
+    ) -> SyncCursorPage[SessionArtifact]:
+        """List the files that the turns of a session handed in."""
+
+    @DELETE("/agents/sessions/{session_id}/artifacts/{artifact_id}", headers=AGENTS_V1)
+    def delete(self, artifact_id: str, *, session_id: str, **options: Unpack[Options]) -> Deleted:
+        """Delete a file that was handed in; the original in its environment stays."""
+
+    @GET(
+        "/agents/sessions/{session_id}/artifacts/{artifact_id}/content",
+        headers={"Accept": "application/octet-stream", "OpenAI-Beta": "agents=v1"},
+    )
+    def content(
+        self, artifact_id: str, *, session_id: str, **options: Unpack[Options]
+    ) -> HttpxBinaryResponseContent:
+        """Download a file that was handed in, even after its environment has expired."""
+
+
+class AgentSession(BaseModel):
+    id: str
+    agent: OpenObject
+    created_at: int
+    environment: OpenObject
+    last_active_at: int
+    metadata: Dict[str, str]
+    object: str
+    required_actions: List[OpenObject]
+    status: Literal["idle", "in_progress", "requires_action", "failed", "budget_reached"]
+    vault_ids: List[str]
+    error: Optional[str] = None
+    usage: OpenObject = None
+    prompt_cache_options: OpenObject = None
+    review: Optional[Literal["none", "auto_review"]] = None
+    spend_control: OpenObject = None
+
+
+class AgentEvent(BaseModel):
+    """What the events of an agent session have in common."""
+
+    event_id: str
+    obfuscation: Optional[str] = None
+    session_id: Optional[str] = None
+    turn_id: Optional[str] = None
+
+
+class AgentErrorEvent(AgentEvent):
+    error: OpenObject
+    type: Literal["error"]
+
+
+class AgentEnvironmentEvent(AgentEvent):
+    environment: OpenObject
+    type: Literal[
+        "agent.session.environment.ready", "agent.session.environment.suspended",
+        "agent.session.environment.expired", "agent.session.environment.pending",
+        "agent.session.environment.connected", "agent.session.environment.disconnected",
+        "agent.session.environment.failed",
+    ]
+
+
+class AgentEnvironmentResetEvent(AgentEvent):
+    environment_id: str
+    reset_count: int
+    type: Literal["agent.session.environment.reset"]
+
+
+class AgentStateEvent(AgentEvent):
+    session: AgentSession
+    type: Literal[
+        "agent.session.created", "agent.session.idle", "agent.session.budget_reached",
+        "agent.session.in_progress", "agent.session.requires_action", "agent.session.failed",
+    ]
+
+
+class AgentTurnEvent(AgentEvent):
+    turn: Turn
+    type: Literal[
+        "agent.session.turn.created", "agent.session.turn.in_progress",
+        "agent.session.turn.completed", "agent.session.turn.failed", "agent.session.turn.cancelled",
+    ]
+    usage: OpenObject = None
+
+
+class AgentSubagentEvent(AgentEvent):
+    subagent: Subagent
+    type: Literal[
+        "agent.session.subagent.created", "agent.session.subagent.active",
+        "agent.session.subagent.closed",
+    ]
+
+
+class AgentItemEvent(AgentEvent):
+    item: AgentSessionItem
+    output_index: Optional[int]
+    type: Literal["agent.session.turn.item.added", "agent.session.turn.item.done"]
+
+
+class AgentPartEvent(AgentEvent):
+    item_id: str
+    output_index: int
+    part: OpenObject
+    type: Literal[
+        "agent.session.turn.content_part.added", "agent.session.turn.content_part.done",
+        "agent.session.turn.reasoning_summary_part.added",
+        "agent.session.turn.reasoning_summary_part.done",
+    ]
+    content_index: Optional[int] = None
+    status: Optional[Literal["incomplete"]] = None
+    summary_index: Optional[int] = None
+
+
+class AgentDeltaEvent(AgentEvent):
+    delta: str
+    item_id: str
+    output_index: int
+    type: Literal[
+        "agent.output.command_execution_output.delta", "agent.session.turn.output_text.delta",
+        "agent.session.turn.reasoning_summary_text.delta",
+    ]
+    content_index: Optional[int] = None
+    summary_index: Optional[int] = None
+
+
+class AgentTextEvent(AgentEvent):
+    item_id: str
+    output_index: int
+    text: str
+    type: Literal[
+        "agent.session.turn.output_text.done", "agent.session.turn.reasoning_summary_text.done"
+    ]
+    content_index: Optional[int] = None
+    summary_index: Optional[int] = None
+
+
+AgentSessionEvent = Union[
+    AgentErrorEvent, AgentEnvironmentEvent, AgentEnvironmentResetEvent, AgentStateEvent,
+    AgentTurnEvent, AgentSubagentEvent, AgentItemEvent, AgentPartEvent, AgentDeltaEvent,
+    AgentTextEvent,
+]
+
+
+class AgentSessionItem(BaseModel):
+    turn_id: Optional[str]
+    type: Literal[
+        "message", "reasoning", "function_call", "function_call_output", "agent_message",
+        "mcp_call", "computer_use_call", "computer_use_approval_request",
+        "computer_use_approval_request_result", "web_search_call", "command_execution",
+        "create_subagent_call", "send_subagent_input_call", "resume_subagent_call",
+        "wait_for_subagents_call", "interrupt_subagent_call", "close_subagent_call",
+    ]
+    id: Optional[str] = None
+    content: Optional[List[OpenObject]] = None
+    phase: Optional[Literal["commentary", "final_answer"]] = None
+    role: Optional[Literal["user", "assistant"]] = None
+    status: Optional[str] = None
+    summary: Optional[List[OpenObject]] = None
+    arguments: Any = None
+    call_id: Optional[str] = None
+    name: Optional[str] = None
+    error: Any = None
+    output: Any = None
+    recipient_agent_id: Optional[str] = None
+    sender_agent_id: Optional[str] = None
+    server_label: Optional[str] = None
+    title: Optional[str] = None
+    request: OpenObject = None
+    request_id: Optional[str] = None
+    response: OpenObject = None
+    action: OpenObject = None
+    command: Optional[str] = None
+    cwd: Optional[str] = None
+    duration_ms: Optional[int] = None
+    exit_code: Optional[int] = None
+    agent_id: Optional[str] = None
+    model: Optional[str] = None
+    reasoning_effort: Optional[str] = None
+    recipient_agent_ids: Optional[List[str]] = None
+
+
+class Turn(BaseModel):
+    id: str
+    agent_id: str
+    created_at: int
+    object: str
+    session_id: str
+    status: Literal["queued", "in_progress", "waiting", "completed", "failed", "cancelled"]
+    completed_at: Optional[int] = None
+    error: OpenObject = None
+    started_at: Optional[int] = None
+    subagent_id: Optional[str] = None
+    usage: OpenObject = None
+    prompt_cache_options: OpenObject = None
+
+
+class Subagent(BaseModel):
+    id: str
+    object: str
+    opened_at: int
+    parent_agent_id: str
+    session_id: str
+    status: Literal["active", "closed"]
+    closed_at: Optional[int] = None
+    instructions: Optional[List[OpenObject]] = None
+    name: Optional[str] = None
+
+
+class SessionTrace(BaseModel):
+    id: str
+    created_at: int
+    object: str
+    otlp: Dict[str, Any]
+    session_id: str
+
+
+class SessionArtifact(BaseModel):
+    id: str
+    created_at: int
+    environment_id: str
+    object: str
+    path: str
+    session_id: str
+    size_bytes: int
+    turn_id: str
+
+
+class AgentSessionCreateParams(Options, total=False):
+    """The parameters of beta.agents.sessions.create()."""
+    agent: JSONObjectParam
+    agent_id: str
+    input: Optional[Union[str, Iterable[JSONObjectParam]]]
+    metadata: Optional[Mapping[str, str]]
+    prompt_cache_options: Optional[JSONObjectParam]
+    review: Literal["none", "auto_review"]
+    spend_control: Optional[JSONObjectParam]
+    stream_options: JSONObjectParam
+    vault_ids: Optional[List[str]]
+
+
+# ---- 8.35 Agent environments ---- api-reference/agents/environments
+
+
+class AgentEnvironments(Resource[C]):
+    """Where agents run commands."""
+
+    files: AgentEnvironmentsFiles[C]
+    templates: AgentEnvironmentsTemplates[C]
+    with_raw_response: AgentEnvironments[Raw[C]]
+    with_streaming_response: AgentEnvironments[Streamed[C]]
+
+    @POST("/agents/environments", headers=AGENTS_V1, header=IDEMPOTENCY)
+    def create(
+        self, *, environment: JSONObjectParam, vault_ids: Optional[List[str]] = omit,
+        idempotency_key: str = omit, **options: Unpack[Options]
+    ) -> EnvironmentInfo:
+        """Prepare a hosted environment before there is a session for it."""
+
+    @GET("/agents/environments/{environment_id}", headers=AGENTS_V1)
+    def retrieve(self, environment_id: str, **options: Unpack[Options]) -> EnvironmentInfo:
+        """Fetch an environment: its status, and what is installed in it."""
+
+    @GET("/agents/environments", headers=AGENTS_V1)
+    def list(
+        self, *, type: Literal["openai_hosted"] = omit, **params: Unpack[ListParams]
+    ) -> SyncCursorPage[EnvironmentInfo]:
+        """List the hosted environments."""
+
+
+class AgentEnvironmentsFiles(Resource[C]):
+    """The files in an environment."""
+
+    with_raw_response: AgentEnvironmentsFiles[Raw[C]]
+    with_streaming_response: AgentEnvironmentsFiles[Streamed[C]]
+
+    @POST("/agents/environments/{environment_id}/files", headers=AGENTS_V1)
+    def create(
+        self, environment_id: str, *, file_id: str = omit, path: str,
+        type: Literal["file_id", "inline"], data: str = omit, **options: Unpack[Options]
+    ) -> EnvironmentFile:
+        """Put a file into an environment, in place of one at the same path.
+
+        Do it between turns, and wait for it before the next one.
+        """
+
+    @GET("/agents/environments/{environment_id}/files", headers=AGENTS_V1)
+    def list(
+        self, environment_id: str, *, limit: Optional[int] = omit, order: SortOrder = omit,
+        page: str = omit, path: Optional[str] = omit, **options: Unpack[Options]
+    ) -> SyncTokenPage[EnvironmentFile]:
+        """List the files in an environment, or in the directory `path` of it."""
+
+
+class AgentEnvironmentsTemplates(Resource[C]):
+    """How to set up environments."""
+
+    with_raw_response: AgentEnvironmentsTemplates[Raw[C]]
+    with_streaming_response: AgentEnvironmentsTemplates[Streamed[C]]
+
+    @POST("/agents/environments/templates", headers=AGENTS_V1)
+    def create(self, **params: Unpack[EnvironmentTemplateParams]) -> EnvironmentTemplate:
+        """Save how to set up an environment, to be used by many sessions.
+
+        Setup commands and environment variables are secret: nothing returns them.
+        """
+
+    @GET("/agents/environments/templates/{environment_template_id}", headers=AGENTS_V1)
+    def retrieve(
+        self, environment_template_id: str, **options: Unpack[Options]
+    ) -> EnvironmentTemplate:
+        """Fetch a template, without its secrets."""
+
+    @POST("/agents/environments/templates/{environment_template_id}", headers=AGENTS_V1)
+    def update(
+        self, environment_template_id: str, **params: Unpack[EnvironmentTemplateParams]
+    ) -> EnvironmentTemplate:
+        """Change a template; what is left out stays as it is."""
+
+    @GET("/agents/environments/templates", headers=AGENTS_V1)
+    def list(self, **params: Unpack[ListParams]) -> SyncCursorPage[EnvironmentTemplate]:
+        """List the templates, without their secrets."""
+
+    @DELETE("/agents/environments/templates/{environment_template_id}", headers=AGENTS_V1)
+    def delete(self, environment_template_id: str, **options: Unpack[Options]) -> Deleted:
+        """Delete a template, with its secrets."""
+
+
+class EnvironmentInfo(BaseModel):
+    id: str
+    files: List[OpenObject]
+    object: str
+    plugins: List[OpenObject]
+    skills: List[OpenObject]
+    status: Literal[
+        "pending", "ready", "connected", "disconnected", "suspended", "expired", "failed",
+    ]
+    type: Literal["openai_hosted", "self_hosted"]
+
+
+class EnvironmentFile(BaseModel):
+    environment_id: str
+    object: str
+    path: str
+    size_bytes: int
+
+
+class EnvironmentTemplate(BaseModel):
+    id: str
+    capability_directories: List[str]
+    created_at: int
+    files: List[OpenObject]
+    network: OpenObject
+    object: str
+    packages: OpenObject
+    plugins: List[OpenObject]
+    skills: List[OpenObject]
+    updated_at: int
+    name: Optional[str] = None
+    desktop: OpenObject = None
+
+
+class EnvironmentTemplateParams(Options, total=False):
+    capability_directories: Optional[List[str]]
+    desktop: Optional[JSONObjectParam]
+    env: Optional[Mapping[str, str]]
+    files: Optional[Iterable[JSONObjectParam]]
+    name: Optional[str]
+    network: Optional[JSONObjectParam]
+    packages: Optional[JSONObjectParam]
+    plugins: Optional[Iterable[JSONObjectParam]]
+    setup_commands: Optional[Iterable[JSONObjectParam]]
+    skills: Optional[Iterable[JSONObjectParam]]
+
+
+# ---- 8.36 Agent vaults ---- https://platform.openai.com/docs/api-reference/agents/vaults
+
+
+VaultStatus = Literal["active", "archived"]
+
+
+class AgentVaults(Resource[C]):
+    """Keep the secrets that agents need."""
+
+    credentials: AgentVaultsCredentials[C]
+    with_raw_response: AgentVaults[Raw[C]]
+    with_streaming_response: AgentVaults[Streamed[C]]
+
+    @POST("/vaults", headers=AGENTS_V1)
+    def create(
+        self, *, metadata: Optional[Mapping[str, str]] = omit, name: str = omit,
+        **options: Unpack[Options]
+    ) -> Vault:
+        """Make a vault, which keeps the credentials that agents need."""
+
+    @GET("/vaults/{vault_id}", headers=AGENTS_V1)
+    def retrieve(self, vault_id: str, **options: Unpack[Options]) -> Vault:
+        """Fetch a vault, without what is in it."""
+
+    @POST("/vaults/{vault_id}", headers=AGENTS_V1)
+    def update(
+        self, vault_id: str, *, metadata: Mapping[str, str] = omit, name: Optional[str] = omit,
+        **options: Unpack[Options]
+    ) -> Vault:
+        """Change the name or the metadata of a vault."""
+
+    @GET("/vaults", headers=AGENTS_V1)
+    def list(
+        self, *, metadata: Mapping[str, str] = omit,
+        status: Union[VaultStatus, List[VaultStatus]] = omit, **params: Unpack[ListParams]
+    ) -> SyncCursorPage[Vault]:
+        """List the vaults."""
+
+    @DELETE("/vaults/{vault_id}", headers=AGENTS_V1)
+    def delete(self, vault_id: str, **options: Unpack[Options]) -> Deleted:
+        """Delete a vault, with the credentials in it."""
+
+
+class AgentVaultsCredentials(Resource[C]):
+    """The secrets in a vault."""
+
+    with_raw_response: AgentVaultsCredentials[Raw[C]]
+    with_streaming_response: AgentVaultsCredentials[Streamed[C]]
+
+    @POST("/vaults/{vault_id}/credentials", headers=AGENTS_V1)
+    def create(
+        self, vault_id: str, *, auth: JSONObjectParam, name: str,
+        metadata: Mapping[str, str] = omit, **options: Unpack[Options]
+    ) -> VaultCredential:
+        """Put a credential into a vault.  Its secret can be replaced, but not read again."""
+
+    @GET("/vaults/{vault_id}/credentials/{credential_id}", headers=AGENTS_V1)
+    def retrieve(
+        self, credential_id: str, *, vault_id: str, **options: Unpack[Options]
+    ) -> VaultCredential:
+        """Fetch what is known about a credential, not its secret."""
+
+    @POST("/vaults/{vault_id}/credentials/{credential_id}", headers=AGENTS_V1)
+    def update(
+        self, credential_id: str, *, vault_id: str, auth: JSONObjectParam = omit,
+        metadata: Mapping[str, str] = omit, **options: Unpack[Options]
+    ) -> VaultCredential:
+        """Change the metadata of a credential, or replace its secret."""
+
+    @GET("/vaults/{vault_id}/credentials", headers=AGENTS_V1)
+    def list(
+        self, vault_id: str, *, metadata: Mapping[str, str] = omit,
+        status: Union[VaultStatus, List[VaultStatus]] = omit, **params: Unpack[ListParams]
+    ) -> SyncCursorPage[VaultCredential]:
+        """List the credentials in a vault, without their secrets."""
+
+    @DELETE("/vaults/{vault_id}/credentials/{credential_id}", headers=AGENTS_V1)
+    def delete(self, credential_id: str, *, vault_id: str, **options: Unpack[Options]) -> Deleted:
+        """Delete a credential."""
+
+
+class Vault(BaseModel):
+    id: str
+    created_at: int
+    metadata: Dict[str, str]
+    object: str
+    name: Optional[str] = None
+
+
+class VaultCredential(BaseModel):
+    id: str
+    auth: OpenObject
+    created_at: int
+    name: str
+    object: str
+    updated_at: int
+    vault_id: str
+    metadata: Optional[Dict[str, str]] = None
+
+
+# ---- 8.37 Agent automations ---- https://platform.openai.com/docs/api-reference/agents/automations
+
+
+class AgentAutomations(Resource[C]):
+    """Start agents at set times."""
+
+    invocations: AgentAutomationsInvocations[C]
+    with_raw_response: AgentAutomations[Raw[C]]
+    with_streaming_response: AgentAutomations[Streamed[C]]
+
+    @POST("/agents/automations", headers=AGENTS_V1, last=with_async)
+    def create(
+        self, *, expression: str = omit, name: str, target: JSONObjectParam, timezone: str = omit,
+        type: Literal["periodic", "once"], metadata: Mapping[str, str] = omit, run_at: int = omit,
+        **options: Unpack[Options]
+    ) -> AgentAutomation:
+        """Plan to start an agent, once at `run_at` or again and again as `expression` says."""
+
+    @GET("/agents/automations/{automation_id}", headers=AGENTS_V1)
+    def retrieve(self, automation_id: str, **options: Unpack[Options]) -> AgentAutomation:
+        """Fetch an automation."""
+
+    @POST("/agents/automations/{automation_id}", headers=AGENTS_V1, last=with_async)
+    def update(
+        self, automation_id: str, *, expression: str = omit, metadata: Mapping[str, str] = omit,
+        name: str = omit, run_at: int = omit, target: JSONObjectParam = omit, timezone: str = omit,
+        **options: Unpack[Options]
+    ) -> AgentAutomation:
+        """Change an automation; `target` and `metadata` are replaced as a whole."""
+
+    @GET("/agents/automations", headers=AGENTS_V1)
+    def list(
+        self, *, session_id: str = omit, **params: Unpack[ListParams]
+    ) -> SyncCursorPage[AgentAutomation]:
+        """List the automations, or those that wake the session `session_id`."""
+
+    @DELETE("/agents/automations/{automation_id}", headers=AGENTS_V1)
+    def delete(self, automation_id: str, **options: Unpack[Options]) -> Deleted:
+        """Delete an automation.  The session that it wakes stays."""
+
+    @POST("/agents/automations/{automation_id}/pause", headers=AGENTS_V1)
+    def pause(self, automation_id: str, **options: Unpack[Options]) -> AgentAutomation:
+        """Suspend an automation until resume(); sessions that run go on."""
+
+    @POST("/agents/automations/{automation_id}/resume", headers=AGENTS_V1)
+    def resume(self, automation_id: str, **options: Unpack[Options]) -> AgentAutomation:
+        """Let a paused automation go on; one that runs once may need a new `run_at` first."""
+
+
+class AgentAutomationsInvocations(Resource[C]):
+    """The runs of an automation."""
+
+    with_raw_response: AgentAutomationsInvocations[Raw[C]]
+    with_streaming_response: AgentAutomationsInvocations[Streamed[C]]
+
+    @POST("/agents/automations/{automation_id}/invocations", headers=AGENTS_V1)
+    def create(self, automation_id: str, **options: Unpack[Options]) -> AutomationInvocation:
+        """Run an automation now, besides its schedule."""
+
+    @GET("/agents/automations/{automation_id}/invocations/{invocation_id}", headers=AGENTS_V1)
+    def retrieve(
+        self, invocation_id: str, *, automation_id: str, **options: Unpack[Options]
+    ) -> AutomationInvocation:
+        """Fetch one run of an automation: its status, its session, and why it failed."""
+
+    @GET("/agents/automations/{automation_id}/invocations", headers=AGENTS_V1)
+    def list(
+        self, automation_id: str, **params: Unpack[ListParams]
+    ) -> SyncCursorPage[AutomationInvocation]:
+        """List the runs of an automation."""
+
+
+class AgentAutomation(BaseModel):
+    id: str
+    created_at: int
+    created_by: OpenObject
+    metadata: Dict[str, str]
+    name: str
+    object: str
+    status: Literal["active", "paused", "completed"]
+    target: OpenObject
+    type: Literal["periodic", "once"]
+    expression: Optional[str] = None
+    timezone: Optional[str] = None
+    pause_reason: Optional[Literal["target_session_failed"]] = None
+    run_at: Optional[int] = None
+
+
+class AutomationInvocation(BaseModel):
+    id: str
+    automation_id: str
+    created_at: int
+    object: str
+    source: OpenObject
+    status: Literal["queued", "completed", "failed", "skipped"]
+    error: OpenObject = None
+    scheduled_at: Optional[int] = None
+    session_id: Optional[str] = None
+    skip_reason: Optional[Literal["pending_delivery"]] = None
+
+
+# ---- 8.38 ChatKit ---- https://platform.openai.com/docs/api-reference/chatkit
+
+
+CHATKIT_V1 = {"OpenAI-Beta": "chatkit_beta=v1"}
+
+
+class ChatKit(Resource[C]):
+    """Chats for web pages."""
+
+    sessions: ChatKitSessions[C]
+    threads: ChatKitThreads[C]
+    with_raw_response: ChatKit[Raw[C]]
+    with_streaming_response: ChatKit[Streamed[C]]
+
+
+class ChatKitSessions(Resource[C]):
+    """Let a page show a chat."""
+
+    with_raw_response: ChatKitSessions[Raw[C]]
+    with_streaming_response: ChatKitSessions[Streamed[C]]
+
+    @POST("/chatkit/sessions", headers=CHATKIT_V1)
+    def create(
+        self, *, user: str, workflow: JSONObjectParam,
+        chatkit_configuration: JSONObjectParam = omit, expires_after: JSONObjectParam = omit,
+        rate_limits: JSONObjectParam = omit, **options: Unpack[Options]
+    ) -> ChatSession:
+        """Make a short-lived key, in `client_secret`, with which a page can show a chat."""
+
+    @POST("/chatkit/sessions/{session_id}/cancel", headers=CHATKIT_V1)
+    def cancel(self, session_id: str, **options: Unpack[Options]) -> ChatSession:
+        """End a session: its key is refused from now on."""
+
+
+class ChatKitThreads(Resource[C]):
+    """What users wrote in chats."""
+
+    with_raw_response: ChatKitThreads[Raw[C]]
+    with_streaming_response: ChatKitThreads[Streamed[C]]
+
+    @GET("/chatkit/threads/{thread_id}", headers=CHATKIT_V1)
+    def retrieve(self, thread_id: str, **options: Unpack[Options]) -> ChatKitThread:
+        """Fetch a thread, without what was said in it."""
+
+    @GET("/chatkit/threads", headers=CHATKIT_V1)
+    def list(
+        self, *, before: str = omit, user: str = omit, **params: Unpack[ListParams]
+    ) -> SyncConversationCursorPage[ChatKitThread]:
+        """List the threads, or those of one `user`."""
+
+    @DELETE("/chatkit/threads/{thread_id}", headers=CHATKIT_V1)
+    def delete(self, thread_id: str, **options: Unpack[Options]) -> Deleted:
+        """Delete a thread, with its items and attachments."""
+
+    @GET("/chatkit/threads/{thread_id}/items", headers=CHATKIT_V1)
+    def list_items(
+        self, thread_id: str, *, before: str = omit, **params: Unpack[ListParams]
+    ) -> SyncConversationCursorPage[ChatKitThreadItem]:
+        """List what was said in a thread."""
+
+
+class ChatSession(BaseModel):
+    id: str
+    chatkit_configuration: OpenObject
+    client_secret: str
+    expires_at: int
+    max_requests_per_1_minute: int
+    object: str
+    rate_limits: OpenObject
+    status: Literal["active", "expired", "cancelled"]
+    user: str
+    workflow: OpenObject
+
+
+class ChatKitThread(BaseModel):
+    id: str
+    created_at: int
+    object: str
+    status: OpenObject
+    user: str
+    title: Optional[str] = None
+
+
+class ChatKitThreadItem(BaseModel):
+    id: str
+    created_at: int
+    object: str
+    thread_id: str
+    type: str
+    attachments: Optional[List[OpenObject]] = None
+    content: Optional[List[OpenObject]] = None
+    inference_options: OpenObject = None
+    widget: Optional[str] = None
+    arguments: Optional[str] = None
+    call_id: Optional[str] = None
+    name: Optional[str] = None
+    output: Any = None
+    status: Optional[str] = None
+    heading: Optional[str] = None
+    summary: Optional[str] = None
+    task_type: Optional[Literal["custom", "thought"]] = None
+    tasks: Optional[List[OpenObject]] = None
+
+
+# ---- 8.39 Responses, beta ---- https://platform.openai.com/docs/api-reference/responses
+
+
+BETAS = {"betas": "openai-beta"}
+Betas = List[Literal["responses_multi_agent=v1"]]
+
+
+class BetaResponses(Resource[C]):
+    """Responses, with what is in beta."""
+
+    input_items: BetaResponsesInputItems[C]
+    input_tokens: BetaResponsesInputTokens[C]
+    with_raw_response: BetaResponses[Raw[C]]
+    with_streaming_response: BetaResponses[Streamed[C]]
+
+    def _create_plain(
+        self, *, stream: Optional[Literal[False]] = ..., **params: Unpack[BetaResponseCreateParams]
+    ) -> object: ...
+    def _create_events(
+        self, *, stream: Literal[True], **params: Unpack[BetaResponseCreateParams]
+    ) -> BetaResponseStreamEvent: ...
+
+    @POST("/responses?beta=true", plain=_create_plain, events=_create_events, header=BETAS)
+    def create(
+        self, *, stream: Optional[bool] = omit, **params: Unpack[BetaResponseCreateParams]
+    ) -> BetaResponse:
+        """Ask a model for a response, with what is in beta, such as several agents.
+
+        `betas` says what to switch on.  Otherwise as responses.create().
+        """
+
+    def _retrieve_plain(
+        self, response_id: str, *, stream: Optional[Literal[False]] = ...,
+        **params: Unpack[BetaResponseRetrieveParams]
+    ) -> object: ...
+    def _retrieve_events(
+        self, response_id: str, *, stream: Literal[True],
+        **params: Unpack[BetaResponseRetrieveParams]
+    ) -> BetaResponseStreamEvent: ...
+
+    @GET(
+        "/responses/{response_id}?beta=true", plain=_retrieve_plain, events=_retrieve_events,
+        header=BETAS,
+    )
+    def retrieve(
+        self, response_id: str, *, stream: Optional[bool] = omit,
+        **params: Unpack[BetaResponseRetrieveParams]
+    ) -> BetaResponse:
+        """Fetch a stored response; with `stream=True` its events, from `starting_after` on."""
+
+    @DELETE("/responses/{response_id}?beta=true", headers={"Accept": "*/*"}, header=BETAS)
+    def delete(
+        self, response_id: str, *, betas: Betas = omit, **options: Unpack[Options]
+    ) -> None:
+        """Delete a stored response.  Raises NotFoundError if there is none of this id."""
+
+    @POST("/responses/{response_id}/cancel?beta=true", header=BETAS)
+    def cancel(
+        self, response_id: str, *, betas: Betas = omit, **options: Unpack[Options]
+    ) -> BetaResponse:
+        """Stop a response that runs in the background; returns it as it was when it stopped."""
+
+    @POST("/responses/compact?beta=true", header=BETAS)
+    def compact(
+        self, *, model: Optional[Union[ResponsesModel, str]], image: JSONObjectParam = omit,
+        input: Optional[Union[str, Iterable[JSONObjectParam]]] = omit,
+        instructions: Optional[str] = omit, previous_response_id: Optional[str] = omit,
+        prompt_cache_key: Optional[str] = omit,
+        prompt_cache_options: Optional[JSONObjectParam] = omit,
+        prompt_cache_retention: Optional[Literal["in_memory", "24h"]] = omit,
+        service_tier: Optional[Literal["auto", "default", "fast", "flex", "priority"]] = omit,
+        betas: Betas = omit, **options: Unpack[Options]
+    ) -> BetaCompactedResponse:
+        """Shorten a conversation, to go on with it in fewer tokens."""
+
+
+class BetaResponsesInputItems(Resource[C]):
+    """What a response was asked."""
+
+    with_raw_response: BetaResponsesInputItems[Raw[C]]
+    with_streaming_response: BetaResponsesInputItems[Streamed[C]]
+
+    @GET("/responses/{response_id}/input_items?beta=true", header=BETAS)
+    def list(
+        self, response_id: str, *, after: str = omit, include: List[ResponseIncludable] = omit,
+        limit: int = omit, order: SortOrder = omit, betas: Betas = omit, **options: Unpack[Options]
+    ) -> SyncCursorPage[BetaResponseItem]:
+        """List the items that a response was asked, the latest first unless `order="asc"`."""
+
+
+class BetaResponsesInputTokens(Resource[C]):
+    """How many tokens a request would cost."""
+
+    with_raw_response: BetaResponsesInputTokens[Raw[C]]
+    with_streaming_response: BetaResponsesInputTokens[Streamed[C]]
+
+    @POST("/responses/input_tokens?beta=true", header=BETAS)
+    def count(
+        self, *, conversation: Optional[Union[str, JSONObjectParam]] = omit,
+        input: Optional[Union[str, Iterable[JSONObjectParam]]] = omit,
+        instructions: Optional[str] = omit, model: Optional[str] = omit,
+        parallel_tool_calls: Optional[bool] = omit, personality: str = omit,
+        previous_response_id: Optional[str] = omit, reasoning: Optional[JSONObjectParam] = omit,
+        text: Optional[JSONObjectParam] = omit,
+        tool_choice: Optional[
+            Union[Literal["none", "auto", "required"], JSONObjectParam]
+        ] = omit,
+        tools: Optional[Iterable[JSONObjectParam]] = omit,
+        truncation: Literal["auto", "disabled"] = omit, betas: Betas = omit,
+        **options: Unpack[Options]
+    ) -> InputTokenCountResponse:
+        """Count the input tokens of a request, without sending it to a model."""
+
+
+class BetaResponseCreateParams(ResponseCreateParams, total=False):
+    """The parameters of beta.responses.create()."""
+    multi_agent: Optional[JSONObjectParam]
+    betas: Betas
+
+
+class BetaResponseRetrieveParams(ResponseRetrieveParams, total=False):
+    """The parameters of beta.responses.retrieve()."""
+    betas: Betas
+
+
+class BetaResponseAgentMessage(BaseModel):
+    """What one agent told another."""
+
+    id: str
+    author: str
+    content: List[OpenObject]
+    recipient: str
+    type: Literal["agent_message"]
+    agent: OpenObject = None
+
+
+class BetaResponseMultiAgentCall(BaseModel):
+    """An action upon other agents, or what came of it."""
+
+    id: str
+    action: Literal[
+        "spawn_agent", "interrupt_agent", "list_agents", "send_message", "followup_task",
+        "wait_agent",
+    ]
+    call_id: str
+    type: Literal["multi_agent_call", "multi_agent_call_output"]
+    agent: OpenObject = None
+    arguments: Optional[str] = None
+    output: Optional[List[ResponseOutputText]] = None
+
+
+BetaResponseOutputItem = Union[
+    ResponseOutputItem, BetaResponseAgentMessage, BetaResponseMultiAgentCall
+]
+BetaResponseItem = Union[ResponseItem, BetaResponseAgentMessage, BetaResponseMultiAgentCall]
+
+
+class BetaResponse(Response):
+    output: List[BetaResponseOutputItem]  # type: ignore[assignment]
+
+
+class BetaCompactedResponse(CompactedResponse):
+    output: List[BetaResponseOutputItem]  # type: ignore[assignment]
+
+
+class BetaResponseStateEvent(BaseModel):
+    response: BetaResponse
+    sequence_number: int
+    type: Literal[
+        "response.created", "response.queued", "response.in_progress", "response.completed",
+        "response.incomplete", "response.failed",
+    ]
+    agent: OpenObject = None
+
+
+class BetaResponseItemEvent(BaseModel):
+    item: BetaResponseOutputItem
+    output_index: int
+    sequence_number: int
+    type: Literal["response.output_item.added", "response.output_item.done"]
+    agent: OpenObject = None
+
+
+# Of two classes with the same `type` the first is taken.
+BetaResponseStreamEvent = Union[BetaResponseStateEvent, BetaResponseItemEvent, ResponseStreamEvent]
+
+
+# ---- 8.40 Safety ---- https://platform.openai.com/docs/api-reference/safety
+
+
+class Safety(Resource[C]):
+    """What OpenAI noticed about misuse and risks."""
+
+    alerts: SafetyAlerts[C]
+    cases: SafetyCases[C]
+    with_raw_response: Safety[Raw[C]]
+    with_streaming_response: Safety[Streamed[C]]
+
+
+class SafetyAlerts(Resource[C]):
+    """Requests that raised an alarm."""
+
+    with_raw_response: SafetyAlerts[Raw[C]]
+    with_streaming_response: SafetyAlerts[Streamed[C]]
+
+    @GET("/safety/alerts/{id}")
+    def retrieve(self, id: str, **options: Unpack[Options]) -> SafetyAlert:
+        """Fetch an alert: which request caused it, why, and whether it was paused."""
+
+
+class SafetyCases(Resource[C]):
+    """Warnings and deactivations."""
+
+    with_raw_response: SafetyCases[Raw[C]]
+    with_streaming_response: SafetyCases[Streamed[C]]
+
+    @GET("/safety/cases/{id}")
+    def retrieve(self, id: str, **options: Unpack[Options]) -> SafetyCase:
+        """Fetch a case: whom it concerns, and whether they are warned or deactivated."""
+
+
+class SafetyAlert(BaseModel):
+    id: str
+    created_at: int
+    error_type: str
+    model: str
+    object: str
+    request_id: str
+    request_paused: bool
+    response_id: str
+    reason: Optional[str] = None
+    detailed_explanation: Optional[str] = None
+
+
+class SafetyCase(BaseModel):
+    id: str
+    created_at: int
+    entity_identifier: str
+    notice: OpenObject
+    object: str
+    reason: Optional[str] = None
+
+
+# ---- 8.41 Decisions ---- https://platform.openai.com/docs/api-reference/decisions
+
+
+class Decisions(Resource[C]):
+    """Quick answers to yes-or-no, choice and score questions."""
+
+    with_raw_response: Decisions[Raw[C]]
+    with_streaming_response: Decisions[Streamed[C]]
+
+    @POST("/decisions")
+    def create(
+        self, *, input: Union[str, Iterable[JSONObjectParam]], model: str,
+        questions: Iterable[JSONObjectParam], prompt_cache_key: Optional[str] = omit,
+        prompt_cache_options: Optional[JSONObjectParam] = omit,
+        safety_identifier: Optional[str] = omit, **options: Unpack[Options]
+    ) -> Decision:
+        """Have a model answer short questions about an input: yes or no, a choice, a score.
+
+        Returns one answer per question, in `answers`.
+        """
+
+
+class Decision(BaseModel):
+    answers: List[OpenObject]
+    model: str
+    usage: OpenObject
+
+
+# ---- 8.42 Content provenance ---- api-reference/content-provenance-checks
+
+
+class ContentProvenanceChecks(Resource[C]):
+    """Check whether OpenAI made an image or a recording."""
+
+    with_raw_response: ContentProvenanceChecks[Raw[C]]
+    with_streaming_response: ContentProvenanceChecks[Streamed[C]]
+
+    @POST("/content_provenance_checks", form=("file",))
+    def create(self, *, file: FileTypes, **options: Unpack[Options]) -> ContentProvenanceCheck:
+        """Look in an image or a recording for the marks that OpenAI leaves in what it makes.
+
+        "not_detected" proves nothing: marks can be lost.
+        """
+
+
+class ContentProvenanceCheck(BaseModel):
+    created_at: int
+    object: str
+    results: List[OpenObject]
+
+
+# ---- 8.43 Administration ---- https://platform.openai.com/docs/api-reference/administration
+
+
+class Admin(Resource[C]):
+    """Administration, which takes an admin key."""
+
+    organization: AdminOrganization[C]
+    with_raw_response: Admin[Raw[C]]
+    with_streaming_response: Admin[Streamed[C]]
+
+
+class AdminOrganization(Resource[C]):
+    """Your organization."""
+
+    admin_api_keys: AdminAdminAPIKeys[C]
+    invites: AdminInvites[C]
+    users: AdminUsers[C]
+    groups: AdminGroups[C]
+    roles: AdminRoles[C]
+    projects: AdminProjects[C]
+    certificates: AdminCertificates[C]
+    audit_logs: AdminAuditLogs[C]
+    data_retention: AdminDataRetention[C]
+    external_keys: AdminExternalKeys[C]
+    external_storage: AdminExternalStorage[C]
+    workload_identity_providers: AdminWorkloadIdentities[C]
+    usage: AdminUsage[C]
+    spend_alerts: AdminSpendAlerts[C]
+    spend_limit: AdminSpendLimit[C]
+    with_raw_response: AdminOrganization[Raw[C]]
+    with_streaming_response: AdminOrganization[Streamed[C]]
+
+
+class AdminAdminAPIKeys(Resource[C]):
+    """The admin keys."""
+
+    with_raw_response: AdminAdminAPIKeys[Raw[C]]
+    with_streaming_response: AdminAdminAPIKeys[Streamed[C]]
+
+    @POST("/organization/admin_api_keys")
+    def create(
+        self, *, name: str, expires_in_seconds: int = omit, **options: Unpack[Options]
+    ) -> AdminAPIKeyCreated:
+        """Make an admin key.  Keep `value`: nothing returns it again."""
+
+    @GET("/organization/admin_api_keys/{key_id}")
+    def retrieve(self, key_id: str, **options: Unpack[Options]) -> AdminAPIKey:
+        """Fetch what is known about an admin key, not the key itself."""
+
+    @GET("/organization/admin_api_keys")
+    def list(self, **params: Unpack[ListParams]) -> SyncCursorPage[AdminAPIKey]:
+        """List the admin keys of the organization."""
+
+    @DELETE("/organization/admin_api_keys/{key_id}")
+    def delete(self, key_id: str, **options: Unpack[Options]) -> Deleted:
+        """Delete an admin key; it is refused from now on."""
+
+
+class AdminInvites(Resource[C]):
+    """Invite people to the organization."""
+
+    with_raw_response: AdminInvites[Raw[C]]
+    with_streaming_response: AdminInvites[Streamed[C]]
+
+    @POST("/organization/invites")
+    def create(
+        self, *, email: str, role: Literal["reader", "owner"],
+        projects: Iterable[JSONObjectParam] = omit, **options: Unpack[Options]
+    ) -> Invite:
+        """Invite someone by mail to join the organization, and projects of it."""
+
+    @GET("/organization/invites/{invite_id}")
+    def retrieve(self, invite_id: str, **options: Unpack[Options]) -> Invite:
+        """Fetch an invitation: its status, and when it expires."""
+
+    @GET("/organization/invites")
+    def list(
+        self, *, after: str = omit, limit: int = omit, **options: Unpack[Options]
+    ) -> SyncConversationCursorPage[Invite]:
+        """List the invitations."""
+
+    @DELETE("/organization/invites/{invite_id}")
+    def delete(self, invite_id: str, **options: Unpack[Options]) -> Deleted:
+        """Withdraw an invitation that is not accepted yet."""
+
+
+class AdminUsers(Resource[C]):
+    """The members of the organization."""
+
+    roles: AdminUsersRoles[C]
+    with_raw_response: AdminUsers[Raw[C]]
+    with_streaming_response: AdminUsers[Streamed[C]]
+
+    @GET("/organization/users/{user_id}")
+    def retrieve(self, user_id: str, **options: Unpack[Options]) -> OrganizationUser:
+        """Fetch a member of the organization."""
+
+    @POST("/organization/users/{user_id}")
+    def update(
+        self, user_id: str, *, developer_persona: Optional[str] = omit, role: Optional[str] = omit,
+        role_id: Optional[str] = omit, technical_level: Optional[str] = omit,
+        **options: Unpack[Options]
+    ) -> OrganizationUser:
+        """Change the role or the profile of a member."""
+
+    @GET("/organization/users")
+    def list(
+        self, *, after: str = omit, emails: List[str] = omit, limit: int = omit,
+        **options: Unpack[Options]
+    ) -> SyncConversationCursorPage[OrganizationUser]:
+        """List the members of the organization."""
+
+    @DELETE("/organization/users/{user_id}")
+    def delete(self, user_id: str, **options: Unpack[Options]) -> Deleted:
+        """Remove a member from the organization."""
+
+
+class AdminUsersRoles(Resource[C]):
+    """The roles of a member in the organization."""
+
+    with_raw_response: AdminUsersRoles[Raw[C]]
+    with_streaming_response: AdminUsersRoles[Streamed[C]]
+
+    @POST("/organization/users/{user_id}/roles")
+    def create(self, user_id: str, *, role_id: str, **options: Unpack[Options]) -> RoleAssignment:
+        """Give a member a role in the organization."""
+
+    @GET("/organization/users/{user_id}/roles/{role_id}")
+    def retrieve(self, role_id: str, *, user_id: str, **options: Unpack[Options]) -> AssignedRole:
+        """Fetch one role that a member has in the organization."""
+
+    @GET("/organization/users/{user_id}/roles")
+    def list(self, user_id: str, **params: Unpack[ListParams]) -> SyncNextCursorPage[AssignedRole]:
+        """List the roles that a member has in the organization."""
+
+    @DELETE("/organization/users/{user_id}/roles/{role_id}")
+    def delete(self, role_id: str, *, user_id: str, **options: Unpack[Options]) -> Deleted:
+        """Take a role in the organization from a member."""
+
+
+class AdminGroups(Resource[C]):
+    """The groups of members."""
+
+    users: AdminGroupsUsers[C]
+    roles: AdminGroupsRoles[C]
+    with_raw_response: AdminGroups[Raw[C]]
+    with_streaming_response: AdminGroups[Streamed[C]]
+
+    @POST("/organization/groups")
+    def create(self, *, name: str, **options: Unpack[Options]) -> Group:
+        """Make a group, to give its members roles together."""
+
+    @GET("/organization/groups/{group_id}")
+    def retrieve(self, group_id: str, **options: Unpack[Options]) -> Group:
+        """Fetch a group."""
+
+    @POST("/organization/groups/{group_id}")
+    def update(self, group_id: str, *, name: str, **options: Unpack[Options]) -> Group:
+        """Rename a group."""
+
+    @GET("/organization/groups")
+    def list(self, **params: Unpack[ListParams]) -> SyncNextCursorPage[Group]:
+        """List the groups of the organization."""
+
+    @DELETE("/organization/groups/{group_id}")
+    def delete(self, group_id: str, **options: Unpack[Options]) -> Deleted:
+        """Delete a group.  Its members stay in the organization."""
+
+
+class AdminGroupsUsers(Resource[C]):
+    """The members of a group."""
+
+    with_raw_response: AdminGroupsUsers[Raw[C]]
+    with_streaming_response: AdminGroupsUsers[Streamed[C]]
+
+    @POST("/organization/groups/{group_id}/users")
+    def create(self, group_id: str, *, user_id: str, **options: Unpack[Options]) -> GroupMembership:
+        """Put a member of the organization into a group."""
+
+    @GET("/organization/groups/{group_id}/users/{user_id}")
+    def retrieve(self, user_id: str, *, group_id: str, **options: Unpack[Options]) -> GroupMember:
+        """Fetch one member of a group."""
+
+    @GET("/organization/groups/{group_id}/users")
+    def list(self, group_id: str, **params: Unpack[ListParams]) -> SyncNextCursorPage[GroupMember]:
+        """List the members of a group."""
+
+    @DELETE("/organization/groups/{group_id}/users/{user_id}")
+    def delete(self, user_id: str, *, group_id: str, **options: Unpack[Options]) -> Deleted:
+        """Take a member out of a group."""
+
+
+class AdminGroupsRoles(Resource[C]):
+    """The roles of a group in the organization."""
+
+    with_raw_response: AdminGroupsRoles[Raw[C]]
+    with_streaming_response: AdminGroupsRoles[Streamed[C]]
+
+    @POST("/organization/groups/{group_id}/roles")
+    def create(self, group_id: str, *, role_id: str, **options: Unpack[Options]) -> RoleAssignment:
+        """Give a group a role in the organization."""
+
+    @GET("/organization/groups/{group_id}/roles/{role_id}")
+    def retrieve(self, role_id: str, *, group_id: str, **options: Unpack[Options]) -> AssignedRole:
+        """Fetch one role that a group has in the organization."""
+
+    @GET("/organization/groups/{group_id}/roles")
+    def list(self, group_id: str, **params: Unpack[ListParams]) -> SyncNextCursorPage[AssignedRole]:
+        """List the roles that a group has in the organization."""
+
+    @DELETE("/organization/groups/{group_id}/roles/{role_id}")
+    def delete(self, role_id: str, *, group_id: str, **options: Unpack[Options]) -> Deleted:
+        """Take a role in the organization from a group."""
+
+
+class AdminRoles(Resource[C]):
+    """The roles of the organization."""
+
+    with_raw_response: AdminRoles[Raw[C]]
+    with_streaming_response: AdminRoles[Streamed[C]]
+
+    @POST("/organization/roles")
+    def create(
+        self, *, permissions: List[str], role_name: str, description: Optional[str] = omit,
+        **options: Unpack[Options]
+    ) -> Role:
+        """Define a role of the organization: a name for a list of permissions."""
+
+    @GET("/organization/roles/{role_id}")
+    def retrieve(self, role_id: str, **options: Unpack[Options]) -> Role:
+        """Fetch a role of the organization."""
+
+    @POST("/organization/roles/{role_id}")
+    def update(
+        self, role_id: str, *, description: Optional[str] = omit,
+        permissions: Optional[List[str]] = omit, role_name: Optional[str] = omit,
+        **options: Unpack[Options]
+    ) -> Role:
+        """Change the name, the description or the permissions of a role."""
+
+    @GET("/organization/roles")
+    def list(self, **params: Unpack[ListParams]) -> SyncNextCursorPage[Role]:
+        """List the roles of the organization."""
+
+    @DELETE("/organization/roles/{role_id}")
+    def delete(self, role_id: str, **options: Unpack[Options]) -> Deleted:
+        """Delete a role that was defined for the organization."""
+
+
+class AdminAPIKey(BaseModel):
+    id: str
+    created_at: int
+    object: str
+    owner: OpenObject
+    redacted_value: str
+    expires_at: Optional[int] = None
+    last_used_at: Optional[int] = None
+    name: Optional[str] = None
+
+
+class Invite(BaseModel):
+    id: str
+    created_at: int
+    email: str
+    object: str
+    projects: List[OpenObject]
+    role: Literal["owner", "reader"]
+    status: Literal["accepted", "expired", "pending"]
+    accepted_at: Optional[int] = None
+    expires_at: Optional[int] = None
+
+
+class OrganizationUser(BaseModel):
+    id: str
+    added_at: int
+    object: str
+    api_key_last_used_at: Optional[int] = None
+    created: Optional[int] = None
+    developer_persona: Optional[str] = None
+    email: Optional[str] = None
+    is_default: Optional[bool] = None
+    is_scale_tier_authorized_purchaser: Optional[bool] = None
+    is_scim_managed: Optional[bool] = None
+    is_service_account: Optional[bool] = None
+    name: Optional[str] = None
+    projects: OpenObject = None
+    role: Optional[str] = None
+    technical_level: Optional[str] = None
+    user: OpenObject = None
+
+
+class RoleAssignment(BaseModel):
+    object: str
+    role: Role
+    group: OpenObject = None
+    user: OpenObject = None
+
+
+class AssignedRole(BaseModel):
+    id: str
+    name: str
+    permissions: List[str]
+    predefined_role: bool
+    resource_type: str
+    assignment_sources: Optional[List[OpenObject]] = None
+    created_at: Optional[int] = None
+    created_by: Optional[str] = None
+    created_by_user_obj: Optional[Dict[str, Any]] = None
+    description: Optional[str] = None
+    metadata: Optional[Dict[str, Any]] = None
+    updated_at: Optional[int] = None
+
+
+class Group(BaseModel):
+    id: str
+    created_at: int
+    is_scim_managed: bool
+    name: str
+    group_type: Optional[Literal["group", "tenant_group"]] = None
+
+
+class GroupMembership(BaseModel):
+    group_id: str
+    object: str
+    user_id: str
+
+
+class GroupMember(BaseModel):
+    id: str
+    name: str
+    email: Optional[str] = None
+    is_service_account: Optional[bool] = None
+    picture: Optional[str] = None
+    user_type: Optional[Literal["user", "tenant_user"]] = None
+
+
+class Role(BaseModel):
+    id: str
+    name: str
+    object: str
+    permissions: List[str]
+    predefined_role: bool
+    resource_type: str
+    description: Optional[str] = None
+
+
+class AdminAPIKeyCreated(AdminAPIKey):
+    value: str
+
+
+# ---- 8.44 Projects ---- https://platform.openai.com/docs/api-reference/projects
+
+
+class AdminProjects(Resource[C]):
+    """The projects of the organization."""
+
+    model_permissions: AdminProjectsModelPermissions[C]
+    hosted_tool_permissions: AdminProjectsHostedToolPermissions[C]
+    service_tier_settings: AdminProjectsServiceTierSettings[C]
+    users: AdminProjectsUsers[C]
+    groups: AdminProjectsGroups[C]
+    roles: AdminProjectsRoles[C]
+    service_accounts: AdminServiceAccounts[C]
+    api_keys: AdminProjectsAPIKeys[C]
+    rate_limits: AdminProjectsRateLimits[C]
+    certificates: AdminProjectsCertificates[C]
+    data_retention: AdminProjectsDataRetention[C]
+    spend_alerts: AdminProjectsSpendAlerts[C]
+    spend_limit: AdminProjectsSpendLimit[C]
+    with_raw_response: AdminProjects[Raw[C]]
+    with_streaming_response: AdminProjects[Streamed[C]]
+
+    @POST("/organization/projects")
+    def create(
+        self, *, name: str, external_key_id: Optional[str] = omit, geography: Optional[str] = omit,
+        residency: Optional[
+            Literal[
+                "GLOBAL", "US_STORAGE_PROCESSING", "EU_STORAGE_PROCESSING", "JP_STORAGE",
+                "JP_STORAGE_PROCESSING", "KR_STORAGE", "CA_STORAGE", "SG_STORAGE", "IN_STORAGE",
+                "IN_STORAGE_PROCESSING", "AU_STORAGE", "AU_STORAGE_PROCESSING", "GB_STORAGE",
+                "AE_STORAGE", "AE_STORAGE_PROCESSING",
+            ]
+        ] = omit,
+        **options: Unpack[Options]
+    ) -> Project:
+        """Open a project.  It can be archived later, but not deleted."""
+
+    @GET("/organization/projects/{project_id}")
+    def retrieve(self, project_id: str, **options: Unpack[Options]) -> Project:
+        """Fetch a project."""
+
+    @POST("/organization/projects/{project_id}")
+    def update(
+        self, project_id: str, *, external_key_id: Optional[str] = omit,
+        geography: Optional[str] = omit, name: Optional[str] = omit, **options: Unpack[Options]
+    ) -> Project:
+        """Change the name or another setting of a project."""
+
+    @GET("/organization/projects")
+    def list(
+        self, *, after: str = omit, include_archived: bool = omit, limit: int = omit,
+        **options: Unpack[Options]
+    ) -> SyncConversationCursorPage[Project]:
+        """List the projects of the organization; archived ones with `include_archived=True`."""
+
+    @POST("/organization/projects/{project_id}/archive")
+    def archive(self, project_id: str, **options: Unpack[Options]) -> Project:
+        """Close a project for good: it can be neither used nor changed any more."""
+
+
+class AdminProjectsModelPermissions(Resource[C]):
+    """Which models a project may use."""
+
+    with_raw_response: AdminProjectsModelPermissions[Raw[C]]
+    with_streaming_response: AdminProjectsModelPermissions[Streamed[C]]
+
+    @GET("/organization/projects/{project_id}/model_permissions")
+    def retrieve(self, project_id: str, **options: Unpack[Options]) -> ProjectModelPermissions:
+        """Fetch which models a project may use."""
+
+    @POST("/organization/projects/{project_id}/model_permissions")
+    def update(
+        self, project_id: str, *, mode: Literal["allow_list", "deny_list"], model_ids: List[str],
+        **options: Unpack[Options]
+    ) -> ProjectModelPermissions:
+        """Allow a project only these models (`mode="allow_list"`), or all but these."""
+
+    @DELETE("/organization/projects/{project_id}/model_permissions")
+    def delete(self, project_id: str, **options: Unpack[Options]) -> Deleted:
+        """Lift the restriction of a project to certain models."""
+
+
+class AdminProjectsHostedToolPermissions(Resource[C]):
+    """Which hosted tools a project may use."""
+
+    with_raw_response: AdminProjectsHostedToolPermissions[Raw[C]]
+    with_streaming_response: AdminProjectsHostedToolPermissions[Streamed[C]]
+
+    @GET("/organization/projects/{project_id}/hosted_tool_permissions")
+    def retrieve(self, project_id: str, **options: Unpack[Options]) -> ProjectHostedToolPermissions:
+        """Fetch which hosted tools a project may use."""
+
+    @POST("/organization/projects/{project_id}/hosted_tool_permissions")
+    def update(
+        self, project_id: str, *, code_interpreter: Optional[JSONObjectParam] = omit,
+        file_search: Optional[JSONObjectParam] = omit,
+        image_generation: Optional[JSONObjectParam] = omit, mcp: Optional[JSONObjectParam] = omit,
+        web_search: Optional[JSONObjectParam] = omit, **options: Unpack[Options]
+    ) -> ProjectHostedToolPermissions:
+        """Allow or forbid a project hosted tools; what is left out stays as it is."""
+
+
+class AdminProjectsServiceTierSettings(Resource[C]):
+    """Which service tiers a project may use."""
+
+    with_raw_response: AdminProjectsServiceTierSettings[Raw[C]]
+    with_streaming_response: AdminProjectsServiceTierSettings[Streamed[C]]
+
+    @GET("/organization/projects/{project_id}/service_tier_settings")
+    def retrieve(self, project_id: str, **options: Unpack[Options]) -> ProjectServiceTierSettings:
+        """Fetch which service tiers a project may use, and its default."""
+
+    @POST("/organization/projects/{project_id}/service_tier_settings")
+    def update(
+        self, project_id: str, *, default: Literal["standard", "fast", "scale"] = omit,
+        enabled_tiers: Union[Literal["all"], List[Literal["flex", "fast", "ultrafast"]]] = omit,
+        **options: Unpack[Options]
+    ) -> ProjectServiceTierSettings:
+        """Change the service tiers of a project; what is left out stays as it is."""
+
+
+class AdminProjectsUsers(Resource[C]):
+    """The members of a project."""
+
+    roles: AdminProjectsUsersRoles[C]
+    with_raw_response: AdminProjectsUsers[Raw[C]]
+    with_streaming_response: AdminProjectsUsers[Streamed[C]]
+
+    @POST("/organization/projects/{project_id}/users")
+    def create(
+        self, project_id: str, *, role: str, email: Optional[str] = omit,
+        user_id: Optional[str] = omit, **options: Unpack[Options]
+    ) -> ProjectUser:
+        """Add a member of the organization to a project."""
+
+    @GET("/organization/projects/{project_id}/users/{user_id}")
+    def retrieve(self, user_id: str, *, project_id: str, **options: Unpack[Options]) -> ProjectUser:
+        """Fetch one member of a project."""
+
+    @POST("/organization/projects/{project_id}/users/{user_id}")
+    def update(
+        self, user_id: str, *, project_id: str, role: Optional[str] = omit,
+        **options: Unpack[Options]
+    ) -> ProjectUser:
+        """Change the role of a member of a project."""
+
+    @GET("/organization/projects/{project_id}/users")
+    def list(
+        self, project_id: str, *, after: str = omit, limit: int = omit, **options: Unpack[Options]
+    ) -> SyncConversationCursorPage[ProjectUser]:
+        """List the members of a project."""
+
+    @DELETE("/organization/projects/{project_id}/users/{user_id}")
+    def delete(self, user_id: str, *, project_id: str, **options: Unpack[Options]) -> Deleted:
+        """Remove a member from a project.  They stay in the organization."""
+
+
+class AdminProjectsUsersRoles(Resource[C]):
+    """The roles of a member in a project."""
+
+    with_raw_response: AdminProjectsUsersRoles[Raw[C]]
+    with_streaming_response: AdminProjectsUsersRoles[Streamed[C]]
+
+    @POST("/projects/{project_id}/users/{user_id}/roles")
+    def create(
+        self, user_id: str, *, project_id: str, role_id: str, **options: Unpack[Options]
+    ) -> RoleAssignment:
+        """Give a member of a project a role in it."""
+
+    @GET("/projects/{project_id}/users/{user_id}/roles/{role_id}")
+    def retrieve(
+        self, role_id: str, *, project_id: str, user_id: str, **options: Unpack[Options]
+    ) -> AssignedRole:
+        """Fetch one role that a member has in a project."""
+
+    @GET("/projects/{project_id}/users/{user_id}/roles")
+    def list(
+        self, user_id: str, *, project_id: str, **params: Unpack[ListParams]
+    ) -> SyncNextCursorPage[AssignedRole]:
+        """List the roles that a member has in a project."""
+
+    @DELETE("/projects/{project_id}/users/{user_id}/roles/{role_id}")
+    def delete(
+        self, role_id: str, *, project_id: str, user_id: str, **options: Unpack[Options]
+    ) -> Deleted:
+        """Take a role in a project from a member."""
+
+
+class AdminProjectsGroups(Resource[C]):
+    """The groups that may work in a project."""
+
+    roles: AdminProjectsGroupsRoles[C]
+    with_raw_response: AdminProjectsGroups[Raw[C]]
+    with_streaming_response: AdminProjectsGroups[Streamed[C]]
+
+    @POST("/organization/projects/{project_id}/groups")
+    def create(
+        self, project_id: str, *, group_id: str, role: str, **options: Unpack[Options]
+    ) -> ProjectGroup:
+        """Let a group work in a project."""
+
+    @GET("/organization/projects/{project_id}/groups/{group_id}")
+    def retrieve(
+        self, group_id: str, *, project_id: str,
+        group_type: Literal["group", "tenant_group"] = omit, **options: Unpack[Options]
+    ) -> ProjectGroup:
+        """Fetch one group that may work in a project."""
+
+    @GET("/organization/projects/{project_id}/groups")
+    def list(
+        self, project_id: str, **params: Unpack[ListParams]
+    ) -> SyncNextCursorPage[ProjectGroup]:
+        """List the groups that may work in a project."""
+
+    @DELETE("/organization/projects/{project_id}/groups/{group_id}")
+    def delete(self, group_id: str, *, project_id: str, **options: Unpack[Options]) -> Deleted:
+        """No longer let a group work in a project."""
+
+
+class AdminProjectsGroupsRoles(Resource[C]):
+    """The roles of a group in a project."""
+
+    with_raw_response: AdminProjectsGroupsRoles[Raw[C]]
+    with_streaming_response: AdminProjectsGroupsRoles[Streamed[C]]
+
+    @POST("/projects/{project_id}/groups/{group_id}/roles")
+    def create(
+        self, group_id: str, *, project_id: str, role_id: str, **options: Unpack[Options]
+    ) -> RoleAssignment:
+        """Give a group a role in a project."""
+
+    @GET("/projects/{project_id}/groups/{group_id}/roles/{role_id}")
+    def retrieve(
+        self, role_id: str, *, project_id: str, group_id: str, **options: Unpack[Options]
+    ) -> AssignedRole:
+        """Fetch one role that a group has in a project."""
+
+    @GET("/projects/{project_id}/groups/{group_id}/roles")
+    def list(
+        self, group_id: str, *, project_id: str, **params: Unpack[ListParams]
+    ) -> SyncNextCursorPage[AssignedRole]:
+        """List the roles that a group has in a project."""
+
+    @DELETE("/projects/{project_id}/groups/{group_id}/roles/{role_id}")
+    def delete(
+        self, role_id: str, *, project_id: str, group_id: str, **options: Unpack[Options]
+    ) -> Deleted:
+        """Take a role in a project from a group."""
+
+
+class AdminProjectsRoles(Resource[C]):
+    """The roles of a project."""
+
+    with_raw_response: AdminProjectsRoles[Raw[C]]
+    with_streaming_response: AdminProjectsRoles[Streamed[C]]
+
+    @POST("/projects/{project_id}/roles")
+    def create(
+        self, project_id: str, *, permissions: List[str], role_name: str,
+        description: Optional[str] = omit, **options: Unpack[Options]
+    ) -> Role:
+        """Define a role of a project: a name for a list of permissions."""
+
+    @GET("/projects/{project_id}/roles/{role_id}")
+    def retrieve(self, role_id: str, *, project_id: str, **options: Unpack[Options]) -> Role:
+        """Fetch a role of a project."""
+
+    @POST("/projects/{project_id}/roles/{role_id}")
+    def update(
+        self, role_id: str, *, project_id: str, description: Optional[str] = omit,
+        permissions: Optional[List[str]] = omit, role_name: Optional[str] = omit,
+        **options: Unpack[Options]
+    ) -> Role:
+        """Change the name, the description or the permissions of a role."""
+
+    @GET("/projects/{project_id}/roles")
+    def list(self, project_id: str, **params: Unpack[ListParams]) -> SyncNextCursorPage[Role]:
+        """List the roles of a project."""
+
+    @DELETE("/projects/{project_id}/roles/{role_id}")
+    def delete(self, role_id: str, *, project_id: str, **options: Unpack[Options]) -> Deleted:
+        """Delete a role that was defined for a project."""
+
+
+class AdminServiceAccounts(Resource[C]):
+    """The accounts of programs in a project."""
+
+    api_keys: AdminServiceAccountKeys[C]
+    with_raw_response: AdminServiceAccounts[Raw[C]]
+    with_streaming_response: AdminServiceAccounts[Streamed[C]]
+
+    @POST("/organization/projects/{project_id}/service_accounts")
+    def create(
+        self, project_id: str, *, name: str, create_service_account_only: Optional[bool] = omit,
+        expires_in_seconds: Optional[int] = omit, **options: Unpack[Options]
+    ) -> ServiceAccountCreated:
+        """Make an account for a program rather than a person.
+
+        It comes with a key: keep `api_key.value`, which nothing returns again.  There is none
+        with `create_service_account_only=True`.
+        """
+
+    @GET("/organization/projects/{project_id}/service_accounts/{service_account_id}")
+    def retrieve(
+        self, service_account_id: str, *, project_id: str, **options: Unpack[Options]
+    ) -> ProjectServiceAccount:
+        """Fetch a service account."""
+
+    @POST("/organization/projects/{project_id}/service_accounts/{service_account_id}")
+    def update(
+        self, service_account_id: str, *, project_id: str, name: str = omit,
+        role: Literal["member", "owner"] = omit, **options: Unpack[Options]
+    ) -> ProjectServiceAccount:
+        """Change the name or the role of a service account."""
+
+    @GET("/organization/projects/{project_id}/service_accounts")
+    def list(
+        self, project_id: str, *, after: str = omit, limit: int = omit, **options: Unpack[Options]
+    ) -> SyncConversationCursorPage[ProjectServiceAccount]:
+        """List the service accounts of a project."""
+
+    @DELETE("/organization/projects/{project_id}/service_accounts/{service_account_id}")
+    def delete(
+        self, service_account_id: str, *, project_id: str, **options: Unpack[Options]
+    ) -> Deleted:
+        """Delete a service account."""
+
+
+class AdminServiceAccountKeys(Resource[C]):
+    """The API keys of a service account."""
+
+    with_raw_response: AdminServiceAccountKeys[Raw[C]]
+    with_streaming_response: AdminServiceAccountKeys[Streamed[C]]
+
+    @POST("/organization/projects/{project_id}/service_accounts/{service_account_id}/api_keys")
+    def create(
+        self, service_account_id: str, *, project_id: str, expires_in_seconds: Optional[int] = omit,
+        name: str = omit, scopes: List[str] = omit, **options: Unpack[Options]
+    ) -> ServiceAccountKey:
+        """Make a key for a service account.  Keep `value`: nothing returns it again."""
+
+
+class AdminProjectsAPIKeys(Resource[C]):
+    """The API keys of a project."""
+
+    with_raw_response: AdminProjectsAPIKeys[Raw[C]]
+    with_streaming_response: AdminProjectsAPIKeys[Streamed[C]]
+
+    @GET("/organization/projects/{project_id}/api_keys/{api_key_id}")
+    def retrieve(
+        self, api_key_id: str, *, project_id: str, **options: Unpack[Options]
+    ) -> ProjectAPIKey:
+        """Fetch what is known about a key of a project, not the key itself."""
+
+    @POST("/organization/projects/{project_id}/api_keys/{api_key_id}")
+    def update(
+        self, api_key_id: str, *, project_id: str, expires_in_seconds: int = omit,
+        scopes: List[str] = omit, **options: Unpack[Options]
+    ) -> ProjectAPIKey:
+        """Change the scopes of a key, or when it expires, in seconds from now."""
+
+    @GET("/organization/projects/{project_id}/api_keys")
+    def list(
+        self, project_id: str, *, after: str = omit, limit: int = omit,
+        owner_project_access: Literal["active", "inactive", "any"] = omit,
+        **options: Unpack[Options]
+    ) -> SyncConversationCursorPage[ProjectAPIKey]:
+        """List the keys of a project."""
+
+    @DELETE("/organization/projects/{project_id}/api_keys/{api_key_id}")
+    def delete(self, api_key_id: str, *, project_id: str, **options: Unpack[Options]) -> Deleted:
+        """Delete a key of a project; it is refused from now on."""
+
+
+class AdminProjectsRateLimits(Resource[C]):
+    """The rate limits of a project."""
+
+    with_raw_response: AdminProjectsRateLimits[Raw[C]]
+    with_streaming_response: AdminProjectsRateLimits[Streamed[C]]
+
+    @GET("/organization/projects/{project_id}/rate_limits")
+    def list_rate_limits(
+        self, project_id: str, *, after: str = omit, before: str = omit, limit: int = omit,
+        **options: Unpack[Options]
+    ) -> SyncConversationCursorPage[ProjectRateLimit]:
+        """List the limits of a project, one per model."""
+
+    @POST("/organization/projects/{project_id}/rate_limits/{rate_limit_id}")
+    def update_rate_limit(
+        self, rate_limit_id: str, *, project_id: str, batch_1_day_max_input_tokens: int = omit,
+        max_audio_megabytes_per_1_minute: int = omit, max_images_per_1_minute: int = omit,
+        max_requests_per_1_day: int = omit, max_requests_per_1_minute: int = omit,
+        max_tokens_per_1_minute: int = omit, **options: Unpack[Options]
+    ) -> ProjectRateLimit:
+        """Change the limits of a project for one model."""
+
+
+class Project(BaseModel):
+    id: str
+    created_at: int
+    object: str
+    archived_at: Optional[int] = None
+    external_key_id: Optional[str] = None
+    name: Optional[str] = None
+    residency: Optional[str] = None
+    status: Optional[str] = None
+
+
+class ProjectModelPermissions(BaseModel):
+    mode: Literal["allow_list", "deny_list"]
+    api_model_ids: List[str]
+    object: str
+
+
+class ProjectHostedToolPermissions(BaseModel):
+    code_interpreter: OpenObject
+    file_search: OpenObject
+    image_generation: OpenObject
+    mcp: OpenObject
+    web_search: OpenObject
+
+
+class ProjectServiceTierSettings(BaseModel):
+    default: Literal["standard", "fast", "scale"]
+    enabled_tiers: Union[Literal["all"], List[Literal["flex", "fast", "ultrafast"]]]
+    object: str
+
+
+class ProjectUser(BaseModel):
+    id: str
+    added_at: int
+    object: str
+    role: str
+    email: Optional[str] = None
+    name: Optional[str] = None
+
+
+class ProjectGroup(BaseModel):
+    created_at: int
+    group_id: str
+    group_name: str
+    group_type: Literal["group", "tenant_group"]
+    object: str
+    project_id: str
+
+
+class ServiceAccountCreated(BaseModel):
+    id: str
+    created_at: int
+    name: str
+    object: str
+    role: Literal["member", "none"]
+    api_key: Optional[ServiceAccountKey] = None
+
+
+class ProjectServiceAccount(BaseModel):
+    id: str
+    created_at: int
+    name: str
+    object: str
+    role: Literal["owner", "member", "none"]
+
+
+class ServiceAccountKey(BaseModel):
+    id: str
+    created_at: int
+    name: str
+    object: str
+    value: str
+    expires_at: Optional[int] = None
+
+
+class ProjectAPIKey(BaseModel):
+    id: str
+    created_at: int
+    name: str
+    object: str
+    owner: OpenObject
+    owner_project_access: Literal["active", "inactive"]
+    redacted_value: str
+    last_used_at: Optional[int] = None
+    expires_at: Optional[int] = None
+
+
+class ProjectRateLimit(BaseModel):
+    id: str
+    max_requests_per_1_minute: int
+    max_tokens_per_1_minute: int
+    model: str
+    object: str
+    batch_1_day_max_input_tokens: Optional[int] = None
+    max_audio_megabytes_per_1_minute: Optional[int] = None
+    max_images_per_1_minute: Optional[int] = None
+    max_requests_per_1_day: Optional[int] = None
+
+
+# ---- 8.45 Administration: security ---- https://platform.openai.com/docs/api-reference/audit-logs
+
+
+class AdminCertificates(Resource[C]):
+    """The certificates with which your clients prove themselves (mutual TLS)."""
+
+    with_raw_response: AdminCertificates[Raw[C]]
+    with_streaming_response: AdminCertificates[Streamed[C]]
+
+    @POST("/organization/certificates")
+    def create(
+        self, *, certificate: str, name: str = omit, **options: Unpack[Options]
+    ) -> Certificate:
+        """Upload a certificate in PEM format.  It has no effect before activate()."""
+
+    @GET("/organization/certificates/{certificate_id}")
+    def retrieve(
+        self, certificate_id: str, *, include: List[Literal["content"]] = omit,
+        **options: Unpack[Options]
+    ) -> Certificate:
+        """Fetch a certificate; with `include=["content"]` the PEM text, too."""
+
+    @POST("/organization/certificates/{certificate_id}")
+    def update(
+        self, certificate_id: str, *, name: str = omit, **options: Unpack[Options]
+    ) -> Certificate:
+        """Rename a certificate."""
+
+    @GET("/organization/certificates")
+    def list(self, **params: Unpack[ListParams]) -> SyncConversationCursorPage[Certificate]:
+        """List the certificates of the organization."""
+
+    @DELETE("/organization/certificates/{certificate_id}")
+    def delete(self, certificate_id: str, **options: Unpack[Options]) -> CertificateDeleted:
+        """Delete a certificate, which must be switched off everywhere."""
+
+    @POST("/organization/certificates/activate")
+    def activate(
+        self, *, certificate_ids: List[str], **options: Unpack[Options]
+    ) -> SyncPage[Certificate]:
+        """Switch up to ten certificates on for the organization, all or none of them."""
+
+    @POST("/organization/certificates/deactivate")
+    def deactivate(
+        self, *, certificate_ids: List[str], **options: Unpack[Options]
+    ) -> SyncPage[Certificate]:
+        """Switch up to ten certificates off for the organization, all or none of them."""
+
+
+class AdminProjectsCertificates(Resource[C]):
+    """The certificates of a project."""
+
+    with_raw_response: AdminProjectsCertificates[Raw[C]]
+    with_streaming_response: AdminProjectsCertificates[Streamed[C]]
+
+    @GET("/organization/projects/{project_id}/certificates")
+    def list(
+        self, project_id: str, **params: Unpack[ListParams]
+    ) -> SyncConversationCursorPage[Certificate]:
+        """List the certificates of a project."""
+
+    @POST("/organization/projects/{project_id}/certificates/activate")
+    def activate(
+        self, project_id: str, *, certificate_ids: List[str], **options: Unpack[Options]
+    ) -> SyncPage[Certificate]:
+        """Switch up to ten certificates on for a project, all or none of them."""
+
+    @POST("/organization/projects/{project_id}/certificates/deactivate")
+    def deactivate(
+        self, project_id: str, *, certificate_ids: List[str], **options: Unpack[Options]
+    ) -> SyncPage[Certificate]:
+        """Switch up to ten certificates off for a project, all or none of them."""
+
+
+class AdminAuditLogs(Resource[C]):
+    """Who changed what."""
+
+    with_raw_response: AdminAuditLogs[Raw[C]]
+    with_streaming_response: AdminAuditLogs[Streamed[C]]
+
+    @GET("/organization/audit_logs")
+    def list(
+        self, *, actor_emails: List[str] = omit, actor_ids: List[str] = omit, after: str = omit,
+        before: str = omit, effective_at: JSONObjectParam = omit, event_types: List[str] = omit,
+        limit: int = omit, project_ids: List[str] = omit, resource_ids: List[str] = omit,
+        tenant_only: bool = omit, **options: Unpack[Options]
+    ) -> SyncConversationCursorPage[AuditLog]:
+        """List what members and keys changed in the organization."""
+
+
+class AdminDataRetention(Resource[C]):
+    """What is kept of the requests of the organization."""
+
+    with_raw_response: AdminDataRetention[Raw[C]]
+    with_streaming_response: AdminDataRetention[Streamed[C]]
+
+    @GET("/organization/data_retention")
+    def retrieve(self, **options: Unpack[Options]) -> DataRetention:
+        """Fetch what is kept of the requests of the organization."""
+
+    @POST("/organization/data_retention")
+    def update(
+        self, *,
+        retention_type: Literal[
+            "zero_data_retention", "modified_abuse_monitoring", "enhanced_zero_data_retention",
+            "enhanced_modified_abuse_monitoring",
+        ],
+        **options: Unpack[Options]
+    ) -> DataRetention:
+        """Choose what is kept of the requests of the organization."""
+
+
+class AdminProjectsDataRetention(Resource[C]):
+    """What is kept of the requests of a project."""
+
+    with_raw_response: AdminProjectsDataRetention[Raw[C]]
+    with_streaming_response: AdminProjectsDataRetention[Streamed[C]]
+
+    @GET("/organization/projects/{project_id}/data_retention")
+    def retrieve(self, project_id: str, **options: Unpack[Options]) -> DataRetention:
+        """Fetch what is kept of the requests of a project."""
+
+    @POST("/organization/projects/{project_id}/data_retention")
+    def update(
+        self, project_id: str, *,
+        retention_type: Literal[
+            "organization_default", "none", "zero_data_retention", "modified_abuse_monitoring",
+            "enhanced_zero_data_retention", "enhanced_modified_abuse_monitoring",
+        ],
+        **options: Unpack[Options]
+    ) -> DataRetention:
+        """Choose what is kept of the requests of a project."""
+
+
+class AdminExternalKeys(Resource[C]):
+    """Encryption keys in clouds of yours."""
+
+    with_raw_response: AdminExternalKeys[Raw[C]]
+    with_streaming_response: AdminExternalKeys[Streamed[C]]
+
+    @POST("/organization/external_keys")
+    def create(
+        self, *, external_id: str = omit, kms_arn: str = omit, name: str, role_arn: str = omit,
+        type: Literal["aws", "gcp", "azure", "oci"],
+        purpose: Literal["ekm", "psp_decryption"] = omit, audience: str = omit,
+        kms_key_location: str = omit, kms_key_name: str = omit, kms_key_ring_name: str = omit,
+        kms_project_id: str = omit, workload_identity_pool_id: str = omit,
+        workload_identity_project_number: str = omit, workload_identity_provider_id: str = omit,
+        kms_key_version: str = omit, key_name: str = omit, tenant_id: str = omit,
+        vault_uri: str = omit, key_version: str = omit, key_ocid: str = omit, region: str = omit,
+        vault_ocid: str = omit, key_version_ocid: str = omit, **options: Unpack[Options]
+    ) -> ExternalKey:
+        """Register a key in a cloud of yours, with which OpenAI encrypts your data."""
+
+    @GET("/organization/external_keys/{external_key_id}")
+    def retrieve(self, external_key_id: str, **options: Unpack[Options]) -> ExternalKey:
+        """Fetch how a key in your cloud is registered, not the key itself."""
+
+    @GET("/organization/external_keys")
+    def list(
+        self, *, purpose: Literal["ekm", "psp_decryption"] = omit, **params: Unpack[ListParams]
+    ) -> SyncCursorPage[ExternalKey]:
+        """List the keys in clouds of yours that are registered."""
+
+    @DELETE("/organization/external_keys/{external_key_id}")
+    def delete(self, external_key_id: str, **options: Unpack[Options]) -> ExternalKey:
+        """Unregister a key; it stays in your cloud."""
+
+    @POST("/organization/external_keys/{external_key_id}/validate")
+    def validate(self, external_key_id: str, **options: Unpack[Options]) -> ExternalKeyStatus:
+        """Check that a key in your cloud can be used; returns its `status`."""
+
+
+class AdminExternalStorage(Resource[C]):
+    """Storage in clouds of yours."""
+
+    with_raw_response: AdminExternalStorage[Raw[C]]
+    with_streaming_response: AdminExternalStorage[Streamed[C]]
+
+    @POST("/organization/external_storage")
+    def create(
+        self, *, project_id: str, provider: JSONObjectParam, **options: Unpack[Options]
+    ) -> ExternalStorage:
+        """Register storage in a cloud of yours, in which a project keeps its data."""
+
+    @GET("/organization/external_storage/{external_storage_id}")
+    def retrieve(self, external_storage_id: str, **options: Unpack[Options]) -> ExternalStorage:
+        """Fetch how storage in your cloud is registered, and whether it works."""
+
+    @GET("/organization/external_storage")
+    def list(
+        self, *, project_id: Optional[str] = omit, **params: Unpack[ListParams]
+    ) -> SyncCursorPage[ExternalStorage]:
+        """List the storage in clouds of yours that is registered."""
+
+    @DELETE("/organization/external_storage/{external_storage_id}")
+    def delete(self, external_storage_id: str, **options: Unpack[Options]) -> Deleted:
+        """Unregister storage; what is in your cloud stays."""
+
+    @POST("/organization/external_storage/{external_storage_id}/validate")
+    def validate(self, external_storage_id: str, **options: Unpack[Options]) -> ExternalStorage:
+        """Check that storage in your cloud can be used; returns it with its `status`."""
+
+
+class AdminWorkloadIdentities(Resource[C]):
+    """Whose tokens programs may use in place of keys."""
+
+    federation_rules: AdminFederationRules[C]
+    with_raw_response: AdminWorkloadIdentities[Raw[C]]
+    with_streaming_response: AdminWorkloadIdentities[Streamed[C]]
+
+    @POST("/organization/workload_identity_providers")
+    def create(
+        self, *, audience: str, issuer: str, name: str, type: Literal["oidc"],
+        attribute_transformations: Iterable[JSONObjectParam] = omit, description: str = omit,
+        enabled: bool = omit, verification: JSONObjectParam = omit, **options: Unpack[Options]
+    ) -> WorkloadIdentityProvider:
+        """Register an OIDC provider, whose tokens programs then use in place of keys."""
+
+    @GET("/organization/workload_identity_providers/{workload_identity_provider_id}")
+    def retrieve(
+        self, workload_identity_provider_id: str, **options: Unpack[Options]
+    ) -> WorkloadIdentityProvider:
+        """Fetch an OIDC provider."""
+
+    @POST("/organization/workload_identity_providers/{workload_identity_provider_id}")
+    def update(
+        self, workload_identity_provider_id: str, *,
+        attribute_transformations: Iterable[JSONObjectParam] = omit, audience: str = omit,
+        description: Optional[str] = omit, enabled: bool = omit, issuer: str = omit,
+        name: str = omit, verification: JSONObjectParam = omit, **options: Unpack[Options]
+    ) -> WorkloadIdentityProvider:
+        """Change an OIDC provider; what is left out stays as it is."""
+
+    @GET("/organization/workload_identity_providers")
+    def list(self, **params: Unpack[ListParams]) -> SyncCursorPage[WorkloadIdentityProvider]:
+        """List the OIDC providers of the organization."""
+
+    @DELETE("/organization/workload_identity_providers/{workload_identity_provider_id}")
+    def delete(self, workload_identity_provider_id: str, **options: Unpack[Options]) -> Deleted:
+        """Delete an OIDC provider.  Its rules have to be deleted first."""
+
+
+class AdminFederationRules(Resource[C]):
+    """Which tokens act as which account."""
+
+    with_raw_response: AdminFederationRules[Raw[C]]
+    with_streaming_response: AdminFederationRules[Streamed[C]]
+
+    @POST(
+        "/organization/workload_identity_providers/{workload_identity_provider_id}"
+        "/federation_rules"
+    )
+    def create(
+        self, workload_identity_provider_id: str, *,
+        attribute_matchers: Mapping[str, Union[str, bool, int, float]], project_id: str,
+        service_account_id: str, description: str = omit, enabled: bool = omit, name: str = omit,
+        permissions: JSONObjectParam = omit, **options: Unpack[Options]
+    ) -> FederationRule:
+        """Say which tokens of a provider act as a service account."""
+
+    @GET(
+        "/organization/workload_identity_providers/{workload_identity_provider_id}"
+        "/federation_rules/{workload_identity_federation_rule_id}"
+    )
+    def retrieve(
+        self, workload_identity_federation_rule_id: str, *, workload_identity_provider_id: str,
+        **options: Unpack[Options]
+    ) -> FederationRule:
+        """Fetch a rule."""
+
+    @POST(
+        "/organization/workload_identity_providers/{workload_identity_provider_id}"
+        "/federation_rules/{workload_identity_federation_rule_id}"
+    )
+    def update(
+        self, workload_identity_federation_rule_id: str, *, workload_identity_provider_id: str,
+        attribute_matchers: Mapping[str, Union[str, bool, int, float]] = omit,
+        description: Optional[str] = omit, enabled: bool = omit, name: Optional[str] = omit,
+        permissions: JSONObjectParam = omit, **options: Unpack[Options]
+    ) -> FederationRule:
+        """Change a rule; what is left out stays as it is."""
+
+    @GET(
+        "/organization/workload_identity_providers/{workload_identity_provider_id}"
+        "/federation_rules"
+    )
+    def list(
+        self, workload_identity_provider_id: str, *, service_account_id: str = omit,
+        **params: Unpack[ListParams]
+    ) -> SyncCursorPage[FederationRule]:
+        """List the rules of a provider."""
+
+    @DELETE(
+        "/organization/workload_identity_providers/{workload_identity_provider_id}"
+        "/federation_rules/{workload_identity_federation_rule_id}"
+    )
+    def delete(
+        self, workload_identity_federation_rule_id: str, *, workload_identity_provider_id: str,
+        **options: Unpack[Options]
+    ) -> Deleted:
+        """Delete a rule."""
+
+
+class Certificate(BaseModel):
+    id: str
+    certificate_details: OpenObject
+    created_at: int
+    object: str
+    name: Optional[str] = None
+    active: Optional[bool] = None
+
+
+class CertificateDeleted(BaseModel):
+    id: str
+    object: str
+
+
+class AuditLog(BaseModel):
+    """What somebody did, when: the details of "project.created" are in `project_created`."""
+
+    id: str
+    effective_at: int
+    type: str
+    actor: OpenObject = None
+    project: OpenObject = None
+
+    def __getattr__(self, name: str) -> Any:
+        for key, details in self.__dict__.items():
+            if key.replace(".", "_") == name:
+                return decode(OpenObject, details)
+        if name[:1] == "_":
+            raise AttributeError(name)
+        return None  # the details of another type
+
+
+class DataRetention(BaseModel):
+    object: str
+    type: str
+
+
+class ExternalKey(BaseModel):
+    id: str
+    api_project_ids: List[str]
+    created_at: int
+    name: str
+    object: str
+    type: str
+    workspace_id: str
+    audience: Optional[str] = None
+    external_id: Optional[str] = None
+    key_name: Optional[str] = None
+    key_ocid: Optional[str] = None
+    key_version: Optional[str] = None
+    key_version_ocid: Optional[str] = None
+    kms_arn: Optional[str] = None
+    kms_key_location: Optional[str] = None
+    kms_key_name: Optional[str] = None
+    kms_key_ring_name: Optional[str] = None
+    kms_key_version: Optional[str] = None
+    kms_project_id: Optional[str] = None
+    purpose: Optional[Literal["ekm", "psp_decryption"]] = None
+    region: Optional[str] = None
+    role_arn: Optional[str] = None
+    tenant_id: Optional[str] = None
+    vault_ocid: Optional[str] = None
+    vault_uri: Optional[str] = None
+    workload_identity_pool_id: Optional[str] = None
+    workload_identity_project_number: Optional[str] = None
+    workload_identity_provider_id: Optional[str] = None
+
+
+class ExternalKeyStatus(BaseModel):
+    status: str
+
+
+class ExternalStorage(BaseModel):
+    id: str
+    created_at: int
+    geography: str
+    object: str
+    project_id: str
+    provider: OpenObject
+    status: Literal["pending", "validated", "degraded", "unhealthy"]
+
+
+class WorkloadIdentityProvider(BaseModel):
+    id: str
+    attribute_transformations: List[OpenObject]
+    audience: str
+    created_at: int
+    enabled: bool
+    issuer: str
+    name: str
+    object: str
+    type: Literal["oidc"]
+    updated_at: int
+    verification: OpenObject
+    description: Optional[str] = None
+
+
+class FederationRule(BaseModel):
+    id: str
+    attribute_matchers: Dict[str, Any]
+    created_at: int
+    enabled: bool
+    object: str
+    permissions: OpenObject
+    project_id: str
+    service_account_id: str
+    updated_at: int
+    workload_identity_provider_id: str
+    description: Optional[str] = None
+    name: Optional[str] = None
+
+
+# ---- 8.46 Usage and costs ---- https://platform.openai.com/docs/api-reference/usage
+
+
+UsageGroup = Literal["project_id", "user_id", "api_key_id", "model"]
+UsageWidth = Literal["1m", "1h", "1d"]
+
+CompletionUsageGroup = Literal[
+    "project_id", "user_id", "api_key_id", "model", "batch", "service_tier", "api_source"
+]
+
+
+class AdminUsage(Resource[C]):
+    """What was used, and what it cost."""
+
+    with_raw_response: AdminUsage[Raw[C]]
+    with_streaming_response: AdminUsage[Streamed[C]]
+
+    @GET("/organization/usage/audio_speeches")
+    def audio_speeches(
+        self, *, group_by: List[UsageGroup] = omit, **params: Unpack[ModelUsageParams]
+    ) -> UsageResponse:
+        """Report how many characters were read aloud, as completions() does."""
+
+    @GET("/organization/usage/audio_transcriptions")
+    def audio_transcriptions(
+        self, *, group_by: List[UsageGroup] = omit, **params: Unpack[ModelUsageParams]
+    ) -> UsageResponse:
+        """Report how many seconds were transcribed, as completions() does."""
+
+    @GET("/organization/usage/code_interpreter_sessions")
+    def code_interpreter_sessions(
+        self, *, group_by: List[Literal["project_id"]] = omit, **params: Unpack[UsageParams]
+    ) -> UsageResponse:
+        """Report how many times code interpreters were started, as completions() does."""
+
+    @GET("/organization/usage/completions")
+    def completions(
+        self, *, batch: bool = omit, group_by: List[CompletionUsageGroup] = omit,
+        **params: Unpack[ModelUsageParams]
+    ) -> UsageResponse:
+        """Report the tokens that were spent on text, per span of time.
+
+        `start_time` and `end_time` are Unix times in seconds, spans are days unless
+        `bucket_width` says otherwise.  Returns a part: give `next_page` as `page` for the next.
+        """
+
+    @GET("/organization/costs")
+    def costs(
+        self, *, start_time: int, api_key_ids: List[str] = omit, bucket_width: Literal["1d"] = omit,
+        end_time: int = omit,
+        group_by: List[
+            Literal["project_id", "user_id", "line_item", "api_key_id", "api_source"]
+        ] = omit,
+        limit: int = omit, line_items: List[str] = omit, page: str = omit,
+        project_ids: List[str] = omit, **options: Unpack[Options]
+    ) -> UsageResponse:
+        """Report what was spent, in money and per day, as completions() does."""
+
+    @GET("/organization/usage/decisions")
+    def decisions(
+        self, *, batch: Optional[bool] = omit,
+        group_by: Optional[List[CompletionUsageGroup]] = omit, **params: Unpack[ModelUsageParams]
+    ) -> UsageResponse:
+        """Report what was spent on decisions, as completions() does."""
+
+    @GET("/organization/usage/embeddings")
+    def embeddings(
+        self, *, group_by: List[UsageGroup] = omit, **params: Unpack[ModelUsageParams]
+    ) -> UsageResponse:
+        """Report the tokens that were spent on embeddings, as completions() does."""
+
+    @GET("/organization/usage/file_search_calls")
+    def file_search_calls(
+        self, *, api_key_ids: List[str] = omit,
+        group_by: List[Literal["project_id", "user_id", "api_key_id", "vector_store_id"]] = omit,
+        user_ids: List[str] = omit, vector_store_ids: List[str] = omit,
+        **params: Unpack[UsageParams]
+    ) -> UsageResponse:
+        """Report how many times files were searched, as completions() does."""
+
+    @GET("/organization/usage/images")
+    def images(
+        self, *,
+        group_by: List[
+            Literal["project_id", "user_id", "api_key_id", "model", "size", "source"]
+        ] = omit,
+        sizes: List[Literal["256x256", "512x512", "1024x1024", "1792x1792", "1024x1792"]] = omit,
+        sources: List[Literal["image.generation", "image.edit", "image.variation"]] = omit,
+        **params: Unpack[ModelUsageParams]
+    ) -> UsageResponse:
+        """Report how many images were made, as completions() does."""
+
+    @GET("/organization/usage/moderations")
+    def moderations(
+        self, *, group_by: List[UsageGroup] = omit, **params: Unpack[ModelUsageParams]
+    ) -> UsageResponse:
+        """Report the tokens that were spent on moderations, as completions() does."""
+
+    @GET("/organization/usage/vector_stores")
+    def vector_stores(
+        self, *, group_by: List[Literal["project_id"]] = omit, **params: Unpack[UsageParams]
+    ) -> UsageResponse:
+        """Report how many bytes vector stores held, as completions() does."""
+
+    @GET("/organization/usage/web_search_calls")
+    def web_search_calls(
+        self, *, context_levels: List[Literal["low", "medium", "high"]] = omit,
+        group_by: List[
+            Literal["project_id", "user_id", "api_key_id", "model", "context_level", "api_source"]
+        ] = omit,
+        **params: Unpack[ModelUsageParams]
+    ) -> UsageResponse:
+        """Report how many times the web was searched, as completions() does."""
+
+
+class AdminSpendAlerts(Resource[C]):
+    """Who is told when the organization spends much."""
+
+    with_raw_response: AdminSpendAlerts[Raw[C]]
+    with_streaming_response: AdminSpendAlerts[Streamed[C]]
+
+    @POST("/organization/spend_alerts")
+    def create(
+        self, *, notification_channel: JSONObjectParam, **params: Unpack[SpendParams]
+    ) -> SpendAlert:
+        """Have a mail sent when `threshold_amount` cents are spent in a month."""
+
+    @GET("/organization/spend_alerts/{alert_id}")
+    def retrieve(self, alert_id: str, **options: Unpack[Options]) -> SpendAlert:
+        """Fetch a spend alert of the organization."""
+
+    @POST("/organization/spend_alerts/{alert_id}")
+    def update(
+        self, alert_id: str, *, notification_channel: JSONObjectParam, **params: Unpack[SpendParams]
+    ) -> SpendAlert:
+        """Replace a spend alert of the organization."""
+
+    @GET("/organization/spend_alerts")
+    def list(
+        self, *, before: str = omit, **params: Unpack[ListParams]
+    ) -> SyncConversationCursorPage[SpendAlert]:
+        """List the spend alerts of the organization."""
+
+    @DELETE("/organization/spend_alerts/{alert_id}")
+    def delete(self, alert_id: str, **options: Unpack[Options]) -> Deleted:
+        """Delete a spend alert of the organization."""
+
+
+class AdminSpendLimit(Resource[C]):
+    """How much the organization may spend."""
+
+    with_raw_response: AdminSpendLimit[Raw[C]]
+    with_streaming_response: AdminSpendLimit[Streamed[C]]
+
+    @GET("/organization/spend_limit")
+    def retrieve(self, **options: Unpack[Options]) -> SpendLimit:
+        """Fetch how much the organization may spend in a month, in cents."""
+
+    @POST("/organization/spend_limit")
+    def update(self, **params: Unpack[SpendParams]) -> SpendLimit:
+        """Let the organization spend no more than `threshold_amount` cents in a month."""
+
+    @DELETE("/organization/spend_limit")
+    def delete(self, **options: Unpack[Options]) -> Deleted:
+        """Lift the spend limit of the organization."""
+
+
+class AdminProjectsSpendAlerts(Resource[C]):
+    """Who is told when a project spends much."""
+
+    with_raw_response: AdminProjectsSpendAlerts[Raw[C]]
+    with_streaming_response: AdminProjectsSpendAlerts[Streamed[C]]
+
+    @POST("/organization/projects/{project_id}/spend_alerts")
+    def create(
+        self, project_id: str, *, notification_channel: JSONObjectParam,
+        **params: Unpack[SpendParams]
+    ) -> SpendAlert:
+        """Have a mail sent when a project has spent `threshold_amount` cents in a month."""
+
+    @GET("/organization/projects/{project_id}/spend_alerts/{alert_id}")
+    def retrieve(self, alert_id: str, *, project_id: str, **options: Unpack[Options]) -> SpendAlert:
+        """Fetch a spend alert of a project."""
+
+    @POST("/organization/projects/{project_id}/spend_alerts/{alert_id}")
+    def update(
+        self, alert_id: str, *, project_id: str, notification_channel: JSONObjectParam,
+        **params: Unpack[SpendParams]
+    ) -> SpendAlert:
+        """Replace a spend alert of a project."""
+
+    @GET("/organization/projects/{project_id}/spend_alerts")
+    def list(
+        self, project_id: str, *, before: str = omit, **params: Unpack[ListParams]
+    ) -> SyncConversationCursorPage[SpendAlert]:
+        """List the spend alerts of a project."""
+
+    @DELETE("/organization/projects/{project_id}/spend_alerts/{alert_id}")
+    def delete(self, alert_id: str, *, project_id: str, **options: Unpack[Options]) -> Deleted:
+        """Delete a spend alert of a project."""
+
+
+class AdminProjectsSpendLimit(Resource[C]):
+    """How much a project may spend."""
+
+    with_raw_response: AdminProjectsSpendLimit[Raw[C]]
+    with_streaming_response: AdminProjectsSpendLimit[Streamed[C]]
+
+    @GET("/organization/projects/{project_id}/spend_limit")
+    def retrieve(self, project_id: str, **options: Unpack[Options]) -> SpendLimit:
+        """Fetch how much a project may spend in a month, in cents."""
+
+    @POST("/organization/projects/{project_id}/spend_limit")
+    def update(self, project_id: str, **params: Unpack[SpendParams]) -> SpendLimit:
+        """Let a project spend no more than `threshold_amount` cents in a month."""
+
+    @DELETE("/organization/projects/{project_id}/spend_limit")
+    def delete(self, project_id: str, **options: Unpack[Options]) -> Deleted:
+        """Lift the spend limit of a project."""
+
+
+class UsageResponse(BaseModel):
+    """One page of buckets; `next_page`, as `page`, leads to the next."""
+
+    data: List[UsageBucket]
+    has_more: bool
+    next_page: Optional[str]
+    object: str
+
+
+class UsageBucket(BaseModel):
+    """What was used in a span of time."""
+
+    end_time: int
+    object: str
+    results: List[OpenObject]
+    start_time: int
+
+
+class SpendAlert(BaseModel):
+    id: str
+    currency: Literal["USD"]
+    interval: Literal["month"]
+    notification_channel: OpenObject
+    object: str
+    threshold_amount: int
+
+
+class SpendLimit(BaseModel):
+    currency: str
+    enforcement: OpenObject
+    interval: str
+    object: str
+    threshold_amount: int
+
+
+class UsageParams(Options, total=False):
+    start_time: Required[int]
+    bucket_width: Optional[UsageWidth]
+    end_time: Optional[int]
+    limit: Optional[int]
+    page: Optional[str]
+    project_ids: Optional[List[str]]
+
+
+class ModelUsageParams(UsageParams, total=False):
+    api_key_ids: Optional[List[str]]
+    models: Optional[List[str]]
+    user_ids: Optional[List[str]]
+
+
+class SpendParams(Options, total=False):
+    currency: Required[Literal["USD"]]
+    interval: Required[Literal["month"]]
+    threshold_amount: Required[int]
+
+
 ########################################################################
 ## 9. Providers: the same API at Microsoft Azure
 ########################################################################
@@ -13365,6 +16587,13 @@ if TYPE_CHECKING:
     evals: Evals[OpenAI]
     webhooks: Webhooks[OpenAI]
     beta: Beta[OpenAI]
+    realtime: Realtime[OpenAI]
+    live: Live[OpenAI]
+    skills: Skills[OpenAI]
+    safety: Safety[OpenAI]
+    decisions: Decisions[OpenAI]
+    content_provenance_checks: ContentProvenanceChecks[OpenAI]
+    admin: Admin[OpenAI]
 else:
 
     class ModuleClient:
