@@ -109,6 +109,7 @@ if TYPE_CHECKING:
     E = TypeVar("E")
     A = TypeVar("A")
     C = TypeVar("C")
+    Result = TypeVar("Result", covariant=True)
     PageT = TypeVar("PageT")
     Converter = Callable[[Any], Any]
     StringMapping = Mapping[str, str]
@@ -2519,6 +2520,20 @@ def dataclass_fields(cls: Any) -> Dict[str, Any]:
 dataclass_cache: Dict[Any, Dict[str, Any]] = {}
 
 
+class StoredAs:
+    """The default of an optional field whose key cannot be its name, as `async_`: reads the key."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        return None if instance is None else instance.__dict__.get(self.key)
+
+
+def stored_as(key: str) -> Any:  # Any, as the default of a field of any type
+    return StoredAs(key)
+
+
 @dataclass_transform(kw_only_default=True)
 class BaseModel:
     """A typed view of a JSON object.
@@ -2991,8 +3006,11 @@ class BasePage(BaseModel, Generic[T]):
         return self._call.for_page(info)
 
 
-class SyncPageMethods(BasePage[T]):
-    """What a page of the sync client can do; iterating it goes on over the pages that follow."""
+class SyncPages(BasePage[T], Generic[T, PageT]):
+    """What a page of the sync client can do; iterating it goes on over the pages that follow.
+
+    PageT is the page that the async client returns instead.
+    """
 
     def get_next_page(self) -> Self:
         """Fetch the page after this one; raises RuntimeError if there is none."""
@@ -3012,7 +3030,7 @@ class SyncPageMethods(BasePage[T]):
             yield from page.data or ()
 
 
-class AsyncPageMethods(BasePage[T]):
+class AsyncPages(BasePage[T]):
     """The same for the async client."""
 
     async def get_next_page(self) -> Self:
@@ -3041,11 +3059,11 @@ def after_last_item(page: Any) -> Optional[PageInfo]:
     return PageInfo(params={"after": last_id}) if last_id else None
 
 
-class SyncPage(SyncPageMethods[T]):
+class SyncPage(SyncPages[T, "AsyncPage[T]"]):
     """A list that the API always sends whole."""
 
 
-class AsyncPage(AsyncPageMethods[T]):
+class AsyncPage(AsyncPages[T]):
     """A list that the API always sends whole."""
 
 
@@ -3091,35 +3109,35 @@ class ByToken(BaseModel):
         return PageInfo(params={"page": self.next}) if self.next else None
 
 
-class SyncCursorPage(ByLastItem, SyncPageMethods[T]):
+class SyncCursorPage(ByLastItem, SyncPages[T, "AsyncCursorPage[T]"]):
     __doc__ = ByLastItem.__doc__
 
 
-class AsyncCursorPage(ByLastItem, AsyncPageMethods[T]):
+class AsyncCursorPage(ByLastItem, AsyncPages[T]):
     __doc__ = ByLastItem.__doc__
 
 
-class SyncConversationCursorPage(ByLastID, SyncPageMethods[T]):
+class SyncConversationCursorPage(ByLastID, SyncPages[T, "AsyncConversationCursorPage[T]"]):
     __doc__ = ByLastID.__doc__
 
 
-class AsyncConversationCursorPage(ByLastID, AsyncPageMethods[T]):
+class AsyncConversationCursorPage(ByLastID, AsyncPages[T]):
     __doc__ = ByLastID.__doc__
 
 
-class SyncNextCursorPage(ByNext, SyncPageMethods[T]):
+class SyncNextCursorPage(ByNext, SyncPages[T, "AsyncNextCursorPage[T]"]):
     __doc__ = ByNext.__doc__
 
 
-class AsyncNextCursorPage(ByNext, AsyncPageMethods[T]):
+class AsyncNextCursorPage(ByNext, AsyncPages[T]):
     __doc__ = ByNext.__doc__
 
 
-class SyncTokenPage(ByToken, SyncPageMethods[T]):
+class SyncTokenPage(ByToken, SyncPages[T, "AsyncTokenPage[T]"]):
     __doc__ = ByToken.__doc__
 
 
-class AsyncTokenPage(ByToken, AsyncPageMethods[T]):
+class AsyncTokenPage(ByToken, AsyncPages[T]):
     __doc__ = ByToken.__doc__
 
 
@@ -3800,6 +3818,7 @@ found_groups: Dict[Tuple[Any, str], Tuple[Any, Optional[str]]] = {}
 # ---- 6.3 Endpoints ----
 
 path_parameter = Pattern(r"\{(\w+)\}")
+LEADING_KEYS = ("model", "stream", "service_tier")  # of a JSON body: what a server routes by
 
 if TYPE_CHECKING:
 
@@ -3828,16 +3847,16 @@ if TYPE_CHECKING:
         Tuple[Optional[str], FileContent, Optional[str], Mapping[str, str]],
     ]
 
-    class Endpoint(Generic[P, R]):
+    class Endpoint(Generic[P, Result]):
         """A plain method, a coroutine method or a view of one, by the type of the client."""
 
         @overload
-        def __get__(self, api: Resource[OpenAI], owner: Any = ...) -> Callable[P, R]: ...
+        def __get__(self, api: Resource[OpenAI], owner: Any = ...) -> Callable[P, Result]: ...
 
         @overload
         def __get__(
-            self: Endpoint[P, SyncCursorPage[T]], api: Resource[AsyncOpenAI], owner: Any = ...
-        ) -> Callable[P, AsyncPaginator[T, AsyncCursorPage[T]]]: ...
+            self: Endpoint[P, SyncPages[T, PageT]], api: Resource[AsyncOpenAI], owner: Any = ...
+        ) -> Callable[P, AsyncPaginator[T, PageT]]: ...
 
         @overload
         def __get__(
@@ -3846,39 +3865,19 @@ if TYPE_CHECKING:
 
         @overload
         def __get__(
-            self: Endpoint[P, SyncPage[T]], api: Resource[AsyncOpenAI], owner: Any = ...
-        ) -> Callable[P, AsyncPaginator[T, AsyncPage[T]]]: ...
-
-        @overload
-        def __get__(
-            self: Endpoint[P, SyncConversationCursorPage[T]], api: Resource[AsyncOpenAI],
-            owner: Any = ...
-        ) -> Callable[P, AsyncPaginator[T, AsyncConversationCursorPage[T]]]: ...
-
-        @overload
-        def __get__(
-            self: Endpoint[P, SyncNextCursorPage[T]], api: Resource[AsyncOpenAI], owner: Any = ...
-        ) -> Callable[P, AsyncPaginator[T, AsyncNextCursorPage[T]]]: ...
-
-        @overload
-        def __get__(
-            self: Endpoint[P, SyncTokenPage[T]], api: Resource[AsyncOpenAI], owner: Any = ...
-        ) -> Callable[P, AsyncPaginator[T, AsyncTokenPage[T]]]: ...
-
-        @overload
-        def __get__(
             self, api: Resource[AsyncOpenAI], owner: Any = ...
-        ) -> Callable[P, Coroutine[Any, Any, R]]: ...
+        ) -> Callable[P, Coroutine[Any, Any, Result]]: ...
 
         @overload
         def __get__(
             self, api: Resource[Raw[OpenAI]], owner: Any = ...
-        ) -> Callable[P, LegacyAPIResponse[R]]: ...
+        ) -> Callable[P, LegacyAPIResponse[Result]]: ...
 
         @overload
         def __get__(
-            self: Endpoint[P, SyncCursorPage[T]], api: Resource[Raw[AsyncOpenAI]], owner: Any = ...
-        ) -> Callable[P, Coroutine[Any, Any, LegacyAPIResponse[AsyncCursorPage[T]]]]: ...
+            self: Endpoint[P, SyncPages[T, PageT]], api: Resource[Raw[AsyncOpenAI]],
+            owner: Any = ...
+        ) -> Callable[P, Coroutine[Any, Any, LegacyAPIResponse[PageT]]]: ...
 
         @overload
         def __get__(
@@ -3887,43 +3886,19 @@ if TYPE_CHECKING:
 
         @overload
         def __get__(
-            self: Endpoint[P, SyncPage[T]], api: Resource[Raw[AsyncOpenAI]], owner: Any = ...
-        ) -> Callable[P, Coroutine[Any, Any, LegacyAPIResponse[AsyncPage[T]]]]: ...
-
-        @overload
-        def __get__(
-            self: Endpoint[P, SyncConversationCursorPage[T]], api: Resource[Raw[AsyncOpenAI]],
-            owner: Any = ...
-        ) -> Callable[
-            P, Coroutine[Any, Any, LegacyAPIResponse[AsyncConversationCursorPage[T]]]
-        ]: ...
-
-        @overload
-        def __get__(
-            self: Endpoint[P, SyncNextCursorPage[T]], api: Resource[Raw[AsyncOpenAI]],
-            owner: Any = ...
-        ) -> Callable[P, Coroutine[Any, Any, LegacyAPIResponse[AsyncNextCursorPage[T]]]]: ...
-
-        @overload
-        def __get__(
-            self: Endpoint[P, SyncTokenPage[T]], api: Resource[Raw[AsyncOpenAI]], owner: Any = ...
-        ) -> Callable[P, Coroutine[Any, Any, LegacyAPIResponse[AsyncTokenPage[T]]]]: ...
-
-        @overload
-        def __get__(
             self, api: Resource[Raw[AsyncOpenAI]], owner: Any = ...
-        ) -> Callable[P, Coroutine[Any, Any, LegacyAPIResponse[R]]]: ...
+        ) -> Callable[P, Coroutine[Any, Any, LegacyAPIResponse[Result]]]: ...
 
         @overload
         def __get__(
             self, api: Resource[Streamed[OpenAI]], owner: Any = ...
-        ) -> Callable[P, ResponseContextManager[APIResponse[R]]]: ...
+        ) -> Callable[P, ResponseContextManager[APIResponse[Result]]]: ...
 
         @overload
         def __get__(
-            self: Endpoint[P, SyncCursorPage[T]], api: Resource[Streamed[AsyncOpenAI]],
-            owner: Any = ...,
-        ) -> Callable[P, AsyncResponseContextManager[AsyncAPIResponse[AsyncCursorPage[T]]]]: ...
+            self: Endpoint[P, SyncPages[T, PageT]], api: Resource[Streamed[AsyncOpenAI]],
+            owner: Any = ...
+        ) -> Callable[P, AsyncResponseContextManager[AsyncAPIResponse[PageT]]]: ...
 
         @overload
         def __get__(
@@ -3932,33 +3907,8 @@ if TYPE_CHECKING:
 
         @overload
         def __get__(
-            self: Endpoint[P, SyncPage[T]], api: Resource[Streamed[AsyncOpenAI]], owner: Any = ...
-        ) -> Callable[P, AsyncResponseContextManager[AsyncAPIResponse[AsyncPage[T]]]]: ...
-
-        @overload
-        def __get__(
-            self: Endpoint[P, SyncConversationCursorPage[T]], api: Resource[Streamed[AsyncOpenAI]],
-            owner: Any = ...
-        ) -> Callable[
-            P, AsyncResponseContextManager[AsyncAPIResponse[AsyncConversationCursorPage[T]]]
-        ]: ...
-
-        @overload
-        def __get__(
-            self: Endpoint[P, SyncNextCursorPage[T]], api: Resource[Streamed[AsyncOpenAI]],
-            owner: Any = ...
-        ) -> Callable[P, AsyncResponseContextManager[AsyncAPIResponse[AsyncNextCursorPage[T]]]]: ...
-
-        @overload
-        def __get__(
-            self: Endpoint[P, SyncTokenPage[T]], api: Resource[Streamed[AsyncOpenAI]],
-            owner: Any = ...
-        ) -> Callable[P, AsyncResponseContextManager[AsyncAPIResponse[AsyncTokenPage[T]]]]: ...
-
-        @overload
-        def __get__(
             self, api: Resource[Streamed[AsyncOpenAI]], owner: Any = ...
-        ) -> Callable[P, AsyncResponseContextManager[AsyncAPIResponse[R]]]: ...
+        ) -> Callable[P, AsyncResponseContextManager[AsyncAPIResponse[Result]]]: ...
 
         def __get__(self, api: Any, owner: Any = ...) -> Any: ...
 
@@ -4030,15 +3980,15 @@ if TYPE_CHECKING:
             self, path: str, *, plain: Callable[Concatenate[Any, P], A],
             events: Callable[Concatenate[Any, Q], E], form: Sequence[str] = ...,
             query: Sequence[str] = ..., headers: Mapping[str, str] = ..., deprecated: str = ...,
-            returns: Any = ..., header: Mapping[str, str] = ..., last: Any = ...,
+            returns: Any = ..., as_headers: Mapping[str, str] = ..., adjust: Any = ...,
         ) -> Callable[[Callable[Concatenate[Any, S], R]], StreamingEndpoint[P, A, Q, E, S, R]]: ...
 
         @overload
         def __call__(
             self, path: str, *, form: Sequence[str] = ..., query: Sequence[str] = ...,
             headers: Mapping[str, str] = ..., deprecated: str = ..., returns: Any = ...,
-            before: Any = ..., after: Any = ..., json_without_file: bool = ...,
-            header: Mapping[str, str] = ..., last: Any = ...,
+            json_without_file: bool = ..., as_headers: Mapping[str, str] = ...,
+            leading: Sequence[str] = ..., adjust: Any = ...,
         ) -> Callable[[Callable[Concatenate[Any, P], R]], Endpoint[P, R]]: ...
 
         def __call__(self, path: str, **details: Any) -> Any: ...
@@ -4055,30 +4005,24 @@ else:
     class Endpoint:
         """A verb, a path, and a stub whose signature is the schema.
 
-        - form: names of the parameters that are files, which makes the body multipart
-        - json_without_file: the body is JSON where none of these is given
-        - query: names of the parameters that go into the URL although there is a body
-        - headers: sent with every request of this endpoint
-        - header: {parameter: the header that it is sent as}
-        - plain, events: the stubs of a call without and with a stream
-        - deprecated: what to use instead
-        - returns(given): the name of the result's type, where the arguments decide it
-        - before(given), after(parsed JSON, given): change what is sent, or what came back
-        - last(call): change what came of all this
+        The decorator's other arguments become attributes; these are what they are without it.
         """
 
-        def __init__(
-            self, verb, path, stub, form=None, query=(), headers=(), plain=None, events=None,
-            deprecated=None, returns=None, before=None, after=None, json_without_file=False,
-            header=(), last=None,
-        ):
-            self.verb, self.path, self.stub, self.form = verb, path, stub, form
-            self.query, self.headers, self.deprecated = query, headers, deprecated
-            self.returns, self.json_without_file = returns, json_without_file
-            self.event = events and events.__annotations__["return"]
-            self.before, self.after = before, after
-            self.header, self.last = dict(header), last
-            self.method = None
+        form = None  # names of the parameters that are files, which makes the body multipart
+        json_without_file = False  # the body is JSON where none of these is given
+        query = ()  # names of the parameters that go into the URL although there is a body
+        headers = {}  # sent with every request of this endpoint
+        as_headers = {}  # {parameter: the header that it is sent as}
+        leading = LEADING_KEYS  # what a JSON body begins with
+        plain = events = None  # the stubs of a call without and with a stream
+        deprecated = None  # what to use instead
+        returns = None  # given the arguments, the name of the result's type, where they decide it
+        adjust = None  # changes the Call that came of all this
+        method = None  # what make_method() made
+
+        def __init__(self, verb, path, stub, details):
+            self.verb, self.path, self.stub = verb, path, stub
+            self.__dict__.update(details)
 
         def __get__(self, api, owner=None):
             if api is None:
@@ -4105,17 +4049,21 @@ else:
                         names.append(name)
                         required += [name] if kind.startswith("Required[") else []
             # In the order in which the official client sends them.
-            if len(names) > count - 1 or self.event is not None:
+            if len(names) > count - 1 or self.events is not None:
                 names.sort(key=lambda name: (name not in required, name))
-            if self.verb == "POST" and self.form is None and "client_secret" not in names:
-                names.sort(key=lambda name: (LEADING_KEYS + (name,)).index(name))
+            if self.verb == "POST" and self.form is None:
+                names.sort(key=lambda name: (*self.leading, name).index(name))
             self.names, self.required = tuple(names), tuple(required)
             self.accepted = frozenset(names).union(OPTION_NAMES)
             self.pieces = path_parameter.split(self.path)  # literal, name, literal, name, ...
             result = self.stub.__annotations__["return"]
             self.page, _, item = result.partition("[") if "Page[" in result else (result, "", "")
             self.item = item[:-1] or None
-            self.watched = result[7:-1] if result.startswith("Stream[") else None
+            self.always_streams = result.startswith("Stream[")
+            self.event = (
+                result[7:-1] if self.always_streams
+                else self.events and self.events.__annotations__["return"]
+            )
 
             def method(api, *args, **kwargs):
                 return api._client._call(self.prepare(api, args, kwargs))
@@ -4185,16 +4133,14 @@ else:
                     path += [encode_segment(pieces[i], given.pop(pieces[i])), pieces[i + 1]]
                 call.path = "".join(path)
             if self.event is not None:
-                call.event, call.stream = self.event, bool(given.get("stream"))
-            elif self.watched is not None:
-                call.event, call.stream = self.watched, True
-            fixed = dict(self.headers)
-            for name, header in self.header.items():
+                call.event = self.event
+                call.stream = self.always_streams or bool(given.get("stream"))
+            call.headers = self.headers
+            for name, header in self.as_headers.items():
                 value = given.pop(name, None)
                 if value is not None:
-                    fixed[header] = value if isinstance(value, str) else ",".join(value)
-            if self.before is not None:
-                given = self.before(given)
+                    value = value if isinstance(value, str) else ",".join(value)
+                    call.headers = dict(call.headers, **{header: value})
             call.query = {name: given.pop(name) for name in self.query if name in given}
             if self.verb == "GET" or (self.verb == "DELETE" and given):
                 call.query = given
@@ -4209,11 +4155,12 @@ else:
                 if self.json_without_file and not call.form:
                     call.form = None
                 call.body = given
-            elif len(self.names) > len(pieces) // 2 + len(self.header):  # else no body at all
+            elif len(self.names) > len(pieces) // 2 + len(self.as_headers):  # else no body at all
                 call.body = given
-            call.headers = fixed
+            if self.adjust is not None:
+                self.adjust(call)
             if "extra_headers" in kwargs and kwargs["extra_headers"]:
-                call.headers = dict(fixed, **kwargs["extra_headers"])
+                call.headers = dict(call.headers, **kwargs["extra_headers"])
             if "extra_query" in kwargs and kwargs["extra_query"]:
                 call.query = dict(call.query, **kwargs["extra_query"])
             if "extra_body" in kwargs and kwargs["extra_body"]:
@@ -4223,27 +4170,22 @@ else:
             call.cast, call.item, call.view = self.page, self.item, api._view
             if self.returns is not None:
                 call.cast = self.returns(kwargs)
-            if self.after is not None:
-                call.finish = lambda parsed: self.after(parsed, kwargs)
-            if self.last is not None:
-                self.last(call)
             return call
 
         def __repr__(self):
             return f"<Endpoint {self.verb} {self.path}>"
 
     def GET(path, **details):
-        return lambda stub: Endpoint("GET", path, stub, **details)
+        return lambda stub: Endpoint("GET", path, stub, details)
 
     def POST(path, **details):
-        return lambda stub: Endpoint("POST", path, stub, **details)
+        return lambda stub: Endpoint("POST", path, stub, details)
 
     def DELETE(path, **details):
-        return lambda stub: Endpoint("DELETE", path, stub, **details)
+        return lambda stub: Endpoint("DELETE", path, stub, details)
 
 
 OPTION_NAMES = ("extra_headers", "extra_query", "extra_body", "timeout")
-LEADING_KEYS = ("model", "stream", "service_tier")  # of a JSON body: what a server routes by
 
 
 def named_files(name: str, value: Any) -> List[Tuple[str, Any]]:
@@ -5315,8 +5257,11 @@ class httpx:
 
 
 if TYPE_CHECKING:
-    # Where a parameter wants an object, a dictionary or an object that came as a result will do.
+    # What a parameter takes where the API takes an object: a dictionary, or an object of ours.
+    # Like[Tool] tells which: a Tool, or a dictionary with its keys.  What the API both takes and
+    # returns is one class; a name in ...Param is what it only takes, and is a TypedDict.
     JSONObjectParam = Union[Mapping[str, Any], BaseModel]
+    Like = Union[T, Mapping[str, Any], BaseModel]
     OpenObject = Any
 else:
 
@@ -5443,74 +5388,18 @@ if TYPE_CHECKING:
 
     class ChatCompletionModerationParam(TypedDict, total=False):
         model: Required[str]
-        policy: Optional[Union[ChatCompletionModerationPolicyParam, JSONObjectParam]]
+        policy: Optional[Like[ChatCompletionModerationPolicyParam]]
 
     class ChatCompletionModerationPolicyParam(TypedDict, total=False):
-        input: Optional[Union[ChatCompletionModerationPolicyInputParam, JSONObjectParam]]
-        output: Optional[Union[ChatCompletionModerationPolicyOutputParam, JSONObjectParam]]
+        input: Optional[Like[ChatCompletionModerationPolicyInputParam]]
+        output: Optional[Like[ChatCompletionModerationPolicyInputParam]]
 
     class ChatCompletionModerationPolicyInputParam(TypedDict, total=False):
-        mode: Required[Literal["score", "block"]]
-
-    class ChatCompletionModerationPolicyOutputParam(TypedDict, total=False):
         mode: Required[Literal["score", "block"]]
 
     class PromptCacheOptionsParam(TypedDict, total=False):
         mode: Literal["implicit", "explicit"]
         ttl: Literal["30m"]
-
-    class ResponseFormatTextParam(TypedDict, total=False):
-        type: Required[Literal["text"]]
-
-    class ResponseFormatJSONSchemaParam(TypedDict, total=False):
-        json_schema: Required[Union[ResponseFormatJSONSchemaSchemaParam, JSONObjectParam]]
-        type: Required[Literal["json_schema"]]
-
-    class ResponseFormatJSONSchemaSchemaParam(TypedDict, total=False):
-        name: Required[str]
-        description: str
-        schema: Mapping[str, object]
-        strict: Optional[bool]
-
-    class ResponseFormatJSONObjectParam(TypedDict, total=False):
-        type: Required[Literal["json_object"]]
-
-    class ReasoningParam(TypedDict, total=False):
-        context: Optional[Literal["auto", "current_turn", "all_turns"]]
-        effort: Optional[ReasoningEffort]
-        generate_summary: Optional[Literal["auto", "concise", "detailed"]]
-        mode: Union[str, Literal["standard", "pro"]]
-        summary: Optional[Literal["auto", "concise", "detailed"]]
-
-    class ResponseOutputRefusalParam(TypedDict, total=False):
-        refusal: Required[str]
-        type: Required[Literal["refusal"]]
-
-    ChatCompletionContentPartRefusalParam = ResponseOutputRefusalParam
-
-    class FunctionDefinitionParam(TypedDict, total=False):
-        name: Required[str]
-        description: str
-        parameters: Mapping[str, object]
-        strict: Optional[bool]
-
-    class ComparisonFilterParam(TypedDict, total=False):
-        key: Required[str]
-        type: Required[ComparisonOperator]
-        value: Required[Union[str, float, bool, Sequence[Union[str, float]]]]
-
-    class CompoundFilterParam(TypedDict, total=False):
-        filters: Required[Iterable[object]]
-        type: Required[Literal["and", "or"]]
-
-    class CustomToolInputFormatGrammarParam(TypedDict, total=False):
-        definition: Required[str]
-        syntax: Required[Literal["lark", "regex"]]
-        type: Required[Literal["grammar"]]
-
-    class PromptCacheBreakpointParam(TypedDict, total=False):
-        mode: Required[Literal["explicit"]]
-        ttl: Literal["30m", "12h"]
 
 
 # ---- 8.2 Responses ---- https://platform.openai.com/docs/api-reference/responses
@@ -5608,13 +5497,11 @@ class Responses(Resource[C]):
     @POST("/responses/compact")
     def compact(
         self, *, model: Optional[Union[ResponsesModel, str]],
-        image: Union[ResponseImageParam, JSONObjectParam] = omit,
-        input: Optional[
-            Union[str, Iterable[Union[ResponseInputItemParam, JSONObjectParam]]]
-        ] = omit,
+        image: Like[ResponseImageParam] = omit,
+        input: Optional[Union[str, Iterable[Like[ResponseInputItem]]]] = omit,
         instructions: Optional[str] = omit, previous_response_id: Optional[str] = omit,
         prompt_cache_key: Optional[str] = omit,
-        prompt_cache_options: Optional[Union[PromptCacheOptionsParam, JSONObjectParam]] = omit,
+        prompt_cache_options: Optional[Like[PromptCacheOptionsParam]] = omit,
         prompt_cache_retention: Optional[Literal["in_memory", "24h"]] = omit,
         service_tier: Optional[Literal["auto", "default", "fast", "flex", "priority"]] = omit,
         **options: Unpack[Options]
@@ -5627,37 +5514,35 @@ class Responses(Resource[C]):
 
 class ResponseCreateParams(Options, total=False):
     """The parameters of responses.create()."""
-    access_programs: Union[ResponseAccessProgramsParam, JSONObjectParam]
+    access_programs: Like[ResponseAccessProgramsParam]
     background: Optional[bool]  # return at once, run on the server
-    background_options: Union[ResponseBackgroundOptionsParam, JSONObjectParam]
-    context_management: Optional[Iterable[Union[ResponseContextManagementParam, JSONObjectParam]]]
-    conversation: Optional[Union[str, ResponseConversationParamParam, JSONObjectParam]]  # or its id
-    image: Union[ResponseImageParam, JSONObjectParam]
+    background_options: Like[ResponseBackgroundOptionsParam]
+    context_management: Optional[Iterable[Like[ResponseContextManagementParam]]]
+    conversation: Optional[Union[str, Like[ResponseConversationParamParam]]]  # or its id
+    image: Like[ResponseImageParam]
     include: Optional[List[ResponseIncludable]]  # what else to return
-    input: Union[str, Iterable[Union[ResponseInputItemParam, JSONObjectParam]]]
+    input: Union[str, Iterable[Like[ResponseInputItem]]]
     instructions: Optional[str]  # the system message
     max_output_tokens: Optional[int]  # reasoning included
     max_tool_calls: Optional[int]
     metadata: Optional[Mapping[str, str]]  # up to 16 pairs, to find the object by
     model: Union[str, ResponsesModel]
-    moderation: Optional[Union[ChatCompletionModerationParam, JSONObjectParam]]
+    moderation: Optional[Like[ChatCompletionModerationParam]]
     parallel_tool_calls: Optional[bool]
     previous_response_id: Optional[str]  # go on from this response
-    prompt: Optional[Union[ResponsePromptParam, JSONObjectParam]]
+    prompt: Optional[Like[ResponsePrompt]]
     prompt_cache_key: Optional[str]  # requests that share a beginning
-    prompt_cache_options: Union[ResponsePromptCacheOptionsParam, JSONObjectParam]
+    prompt_cache_options: Like[ResponsePromptCacheOptionsParam]
     prompt_cache_retention: Optional[Literal["in_memory", "24h"]]
-    reasoning: Optional[Union[ReasoningParam, JSONObjectParam]]
+    reasoning: Optional[Like[Reasoning]]
     safety_identifier: Optional[str]  # tells your users apart; send a hash
     service_tier: Optional[ResponseServiceTier]
     store: Optional[bool]  # keep it on the server, for retrieve()
-    stream_options: Optional[Union[ResponseStreamOptionsParam, JSONObjectParam]]
+    stream_options: Optional[Like[ResponseStreamOptionsParam]]
     temperature: Optional[float]  # 0 (nearly deterministic) to 2
-    text: Union[ResponseTextConfigParam, JSONObjectParam]
-    tool_choice: Union[
-        Literal["none", "auto", "required"], ResponseToolChoiceParam, JSONObjectParam,
-    ]
-    tools: Iterable[Union[ToolParam, JSONObjectParam]]
+    text: Like[ResponseTextConfig]
+    tool_choice: Union[Literal["none", "auto", "required"], Like[ResponseToolChoice]]
+    tools: Iterable[Like[Tool]]
     top_logprobs: Optional[int]  # 0 to 20 alternatives per token
     top_p: Optional[float]  # 0 to 1; the alternative to temperature
     # "auto" drops the oldest items if there are too many
@@ -5694,21 +5579,17 @@ class ResponsesInputTokens(Resource[C]):
 
     @POST("/responses/input_tokens")
     def count(
-        self, *,
-        conversation: Optional[Union[str, ResponseConversationParamParam, JSONObjectParam]] = omit,
-        input: Optional[
-            Union[str, Iterable[Union[ResponseInputItemParam, JSONObjectParam]]]
-        ] = omit,
+        self, *, conversation: Optional[Union[str, Like[ResponseConversationParamParam]]] = omit,
+        input: Optional[Union[str, Iterable[Like[ResponseInputItem]]]] = omit,
         instructions: Optional[str] = omit, model: Optional[str] = omit,
         parallel_tool_calls: Optional[bool] = omit,
         personality: Union[str, Literal["friendly", "pragmatic"]] = omit,
-        previous_response_id: Optional[str] = omit,
-        reasoning: Optional[Union[ReasoningParam, JSONObjectParam]] = omit,
-        text: Optional[Union[ResponseInputTokenCountTextParam, JSONObjectParam]] = omit,
+        previous_response_id: Optional[str] = omit, reasoning: Optional[Like[Reasoning]] = omit,
+        text: Optional[Like[ResponseTextConfig]] = omit,
         tool_choice: Optional[
-            Union[Literal["none", "auto", "required"], ResponseToolChoiceParam, JSONObjectParam]
+            Union[Literal["none", "auto", "required"], Like[ResponseToolChoice]]
         ] = omit,
-        tools: Optional[Iterable[Union[ToolParam, JSONObjectParam]]] = omit,
+        tools: Optional[Iterable[Like[Tool]]] = omit,
         truncation: Literal["auto", "disabled"] = omit, **options: Unpack[Options]
     ) -> InputTokenCountResponse:
         """Count the tokens of a request, in `input_tokens`, without running it."""
@@ -6024,9 +5905,7 @@ class ResponseInputComputerCallOutput(BaseModel):
     output: ResponseComputerToolCallOutputScreenshot
     type: Literal["computer_call_output"]
     id: Optional[str] = None
-    acknowledged_safety_checks: Optional[
-        List[ResponseInputComputerCallOutputAcknowledgedSafetyCheck]
-    ] = None
+    acknowledged_safety_checks: Optional[List[ResponseComputerToolCallPendingSafetyCheck]] = None
     status: Optional[ItemStatus] = None
 
 
@@ -6034,12 +5913,6 @@ class ResponseComputerToolCallOutputScreenshot(BaseModel):
     type: Literal["computer_screenshot"]
     file_id: Optional[str] = None
     image_url: Optional[str] = None
-
-
-class ResponseInputComputerCallOutputAcknowledgedSafetyCheck(BaseModel):
-    id: str
-    code: Optional[str] = None
-    message: Optional[str] = None
 
 
 class ResponseFunctionWebSearch(BaseModel):
@@ -6083,7 +5956,7 @@ class ResponseFunctionToolCall(BaseModel):
     name: str
     type: Literal["function_call"]
     id: Optional[str] = None
-    async_: Optional[bool]
+    async_: Optional[bool] = stored_as("async")
     caller: Optional[ResponseCaller] = None
     namespace: Optional[str] = None
     status: Optional[ItemStatus] = None
@@ -6141,7 +6014,7 @@ class FunctionTool(BaseModel):
     parameters: Optional[Dict[str, object]] = None
     strict: Optional[bool] = None
     allowed_callers: Optional[List[Literal["direct", "programmatic"]]] = None
-    async_: Optional[bool]
+    async_: Optional[bool] = stored_as("async")
     defer_loading: Optional[bool] = None
     description: Optional[str] = None
     output_schema: Optional[Dict[str, object]] = None
@@ -6218,18 +6091,8 @@ class ToolMcpAllowedTools(BaseModel):
 
 
 class ToolMcpRequireApproval(BaseModel):
-    always: Optional[ToolMcpRequireApprovalAlways] = None
-    never: Optional[ToolMcpRequireApprovalNever] = None
-
-
-class ToolMcpRequireApprovalAlways(BaseModel):
-    read_only: Optional[bool] = None
-    tool_names: Optional[List[str]] = None
-
-
-class ToolMcpRequireApprovalNever(BaseModel):
-    read_only: Optional[bool] = None
-    tool_names: Optional[List[str]] = None
+    always: Optional[ToolMcpAllowedTools] = None
+    never: Optional[ToolMcpAllowedTools] = None
 
 
 class ToolCodeInterpreter(BaseModel):
@@ -6293,11 +6156,7 @@ class ToolImageGenerationInputImageMask(BaseModel):
 
 class ToolImageGenerationSvg(BaseModel):
     model: Optional[str] = None
-    reasoning: Optional[ToolImageGenerationSvgReasoning] = None
-
-
-class ToolImageGenerationSvgReasoning(BaseModel):
-    effort: Optional[ReasoningEffort] = None
+    reasoning: Optional[ResponseConfigurationReasoning] = None
 
 
 class ToolLocalShell(BaseModel):
@@ -6361,7 +6220,7 @@ class CustomTool(BaseModel):
     name: str
     type: Literal["custom"]
     allowed_callers: Optional[List[Literal["direct", "programmatic"]]] = None
-    async_: Optional[bool]
+    async_: Optional[bool] = stored_as("async")
     defer_loading: Optional[bool] = None
     description: Optional[str] = None
     format: Optional[Union[ResponseFormatText, CustomToolInputFormatGrammar]] = None
@@ -6380,7 +6239,7 @@ class NamespaceToolFunction(BaseModel):
     name: str
     type: Literal["function"]
     allowed_callers: Optional[List[Literal["direct", "programmatic"]]] = None
-    async_: Optional[bool]
+    async_: Optional[bool] = stored_as("async")
     defer_loading: Optional[bool] = None
     description: Optional[str] = None
     output_schema: Optional[Dict[str, object]] = None
@@ -6559,19 +6418,13 @@ class ResponseLocalShellCallOutput(BaseModel):
 
 
 class ResponseInputShellCall(BaseModel):
-    action: ResponseInputShellCallAction
+    action: ResponseFunctionShellToolCallAction
     call_id: str
     type: Literal["shell_call"]
     id: Optional[str] = None
     caller: Optional[ResponseCaller] = None
     environment: Optional[Union[LocalEnvironment, ContainerReference]] = None
     status: Optional[ItemStatus] = None
-
-
-class ResponseInputShellCallAction(BaseModel):
-    commands: List[str]
-    max_output_length: Optional[int] = None
-    timeout_ms: Optional[int] = None
 
 
 class ResponseInputShellCallOutput(BaseModel):
@@ -6602,7 +6455,7 @@ class ResponseShellOutcomeExit(BaseModel):
 class ResponseInputApplyPatchCall(BaseModel):
     call_id: str
     operation: Union[
-        ResponseOperationCreateFile, ResponseOperationDeleteFile, ResponseOperationUpdateFile,
+        ResponseOperationCreateFile, ResponseOperationDeleteFile, ResponseOperationUpdateFile
     ]
     status: Literal["in_progress", "completed"]
     type: Literal["apply_patch_call"]
@@ -6710,7 +6563,7 @@ class ResponseCustomToolCall(BaseModel):
     name: str
     type: Literal["custom_tool_call"]
     id: Optional[str] = None
-    async_: Optional[bool]
+    async_: Optional[bool] = stored_as("async")
     caller: Optional[ResponseCaller] = None
     namespace: Optional[str] = None
 
@@ -6759,16 +6612,8 @@ class ResponseComputerToolCallOutputItem(BaseModel):
     output: ResponseComputerToolCallOutputScreenshot
     status: Literal["completed", "incomplete", "failed", "in_progress"]
     type: Literal["computer_call_output"]
-    acknowledged_safety_checks: Optional[
-        List[ResponseComputerToolCallOutputItemAcknowledgedSafetyCheck]
-    ] = None
+    acknowledged_safety_checks: Optional[List[ResponseComputerToolCallPendingSafetyCheck]] = None
     created_by: Optional[str] = None
-
-
-class ResponseComputerToolCallOutputItemAcknowledgedSafetyCheck(BaseModel):
-    id: str
-    code: Optional[str] = None
-    message: Optional[str] = None
 
 
 class ResponseToolSearchCall(BaseModel):
@@ -6794,7 +6639,7 @@ class ResponseToolSearchOutputItem(BaseModel):
 class ResponseAdditionalTools(BaseModel):
     id: str
     role: Literal[
-        "unknown", "user", "assistant", "system", "critic", "discriminator", "developer", "tool",
+        "unknown", "user", "assistant", "system", "critic", "discriminator", "developer", "tool"
     ]
     tools: List[Tool]
     type: Literal["additional_tools"]
@@ -6850,7 +6695,7 @@ class ResponseApplyPatchToolCall(BaseModel):
     id: str
     call_id: str
     operation: Union[
-        ResponseOperationCreateFile, ResponseOperationDeleteFile, ResponseOperationUpdateFile,
+        ResponseOperationCreateFile, ResponseOperationDeleteFile, ResponseOperationUpdateFile
     ]
     status: Literal["in_progress", "completed"]
     type: Literal["apply_patch_call"]
@@ -6994,15 +6839,15 @@ class ResponseToolUsage(BaseModel):
 
 class ResponseToolUsageImageGen(BaseModel):
     input_tokens: int
-    input_tokens_details: ResponseToolUsageImageGenInputTokensDetails
+    input_tokens_details: ResponseToolUsageImageGenTokensDetails
     output_tokens: int
     total_tokens: int
     cached_tokens: Optional[int] = None
     cached_tokens_details: Optional[ResponseToolUsageImageGenCachedTokensDetails] = None
-    output_tokens_details: Optional[ResponseToolUsageImageGenOutputTokensDetails] = None
+    output_tokens_details: Optional[ResponseToolUsageImageGenTokensDetails] = None
 
 
-class ResponseToolUsageImageGenInputTokensDetails(BaseModel):
+class ResponseToolUsageImageGenTokensDetails(BaseModel):
     image_tokens: int
     text_tokens: int
 
@@ -7010,11 +6855,6 @@ class ResponseToolUsageImageGenInputTokensDetails(BaseModel):
 class ResponseToolUsageImageGenCachedTokensDetails(BaseModel):
     cached_image_tokens: int
     cached_text_tokens: int
-
-
-class ResponseToolUsageImageGenOutputTokensDetails(BaseModel):
-    image_tokens: int
-    text_tokens: int
 
 
 class ResponseToolUsageWebSearch(BaseModel):
@@ -7086,7 +6926,7 @@ class ResponseFunctionToolCallItem(BaseModel):
     type: Literal["function_call"]
     id: str
     status: ItemStatus
-    async_: Optional[bool]
+    async_: Optional[bool] = stored_as("async")
     caller: Optional[ResponseCaller] = None
     namespace: Optional[str] = None
     created_by: Optional[str] = None
@@ -7106,7 +6946,7 @@ class ResponseCustomToolCallItem(BaseModel):
     type: Literal["custom_tool_call"]
     id: str
     status: ItemStatus
-    async_: Optional[bool]
+    async_: Optional[bool] = stored_as("async")
     caller: Optional[ResponseCaller] = None
     namespace: Optional[str] = None
     created_by: Optional[str] = None
@@ -7509,7 +7349,7 @@ ComputerAction = Union[
     ResponseActionWait,
 ]
 ResponseFunctionCallOutputItem = Union[
-    ResponseInputText, ResponseInputImageContent, ResponseInputFile,
+    ResponseInputText, ResponseInputImageContent, ResponseInputFile
 ]
 ResponseItem = Union[
     ResponseInputMessageItem, ResponseOutputMessage, ResponseFileSearchToolCall,
@@ -7558,888 +7398,6 @@ if TYPE_CHECKING:
     class ResponseImageParam(TypedDict, total=False):
         context_compression: Literal["auto", "enabled", "disabled"]
 
-    class EasyInputMessageParam(TypedDict, total=False):
-        content: Required[
-            Union[
-                str,
-                Iterable[
-                    Union[
-                        ResponseInputTextParam, ResponseInputImageParam, ResponseInputFileParam,
-                        JSONObjectParam,
-                    ]
-                ],
-            ]
-        ]
-        role: Required[Literal["user", "assistant", "system", "developer"]]
-        phase: Optional[Literal["commentary", "final_answer"]]
-        type: Literal["message"]
-
-    class ResponseInputTextParam(TypedDict, total=False):
-        text: Required[str]
-        type: Required[Literal["input_text"]]
-        prompt_cache_breakpoint: Union[PromptCacheBreakpointParam, JSONObjectParam]
-
-    class ResponseInputImageParam(TypedDict, total=False):
-        detail: Required[ResponseImageDetail]
-        type: Required[Literal["input_image"]]
-        file_id: Optional[str]
-        image_url: Optional[str]
-        prompt_cache_breakpoint: Union[PromptCacheBreakpointParam, JSONObjectParam]
-
-    class ResponseInputFileParam(TypedDict, total=False):
-        type: Required[Literal["input_file"]]
-        detail: Literal["auto", "low", "high"]
-        file_data: str
-        file_id: Optional[str]
-        file_url: str
-        filename: str
-        prompt_cache_breakpoint: Union[PromptCacheBreakpointParam, JSONObjectParam]
-
-    class ResponseMessageParam(TypedDict, total=False):
-        content: Required[
-            Iterable[
-                Union[
-                    ResponseInputTextParam, ResponseInputImageParam, ResponseInputFileParam,
-                    JSONObjectParam,
-                ]
-            ]
-        ]
-        role: Required[Literal["user", "system", "developer"]]
-        status: ItemStatus
-        type: Literal["message"]
-
-    class ResponseOutputMessageParam(TypedDict, total=False):
-        id: Required[str]
-        content: Required[
-            Iterable[Union[ResponseOutputTextParam, ResponseOutputRefusalParam, JSONObjectParam]]
-        ]
-        role: Required[Literal["assistant"]]
-        status: Required[ItemStatus]
-        type: Required[Literal["message"]]
-        phase: Optional[Literal["commentary", "final_answer"]]
-
-    class ResponseOutputTextParam(TypedDict, total=False):
-        annotations: Required[Iterable[Union[ResponseAnnotationParam, JSONObjectParam]]]
-        text: Required[str]
-        type: Required[Literal["output_text"]]
-        logprobs: Iterable[Union[ResponseOutputTextLogprobParam, JSONObjectParam]]
-
-    class ResponseOutputTextAnnotationFileCitationParam(TypedDict, total=False):
-        file_id: Required[str]
-        filename: Required[str]
-        index: Required[int]
-        type: Required[Literal["file_citation"]]
-
-    class ResponseOutputTextAnnotationURLCitationParam(TypedDict, total=False):
-        end_index: Required[int]
-        start_index: Required[int]
-        title: Required[str]
-        type: Required[Literal["url_citation"]]
-        url: Required[str]
-
-    class ResponseOutputTextAnnotationContainerFileCitationParam(TypedDict, total=False):
-        container_id: Required[str]
-        end_index: Required[int]
-        file_id: Required[str]
-        filename: Required[str]
-        start_index: Required[int]
-        type: Required[Literal["container_file_citation"]]
-
-    class ResponseOutputTextAnnotationFilePathParam(TypedDict, total=False):
-        file_id: Required[str]
-        index: Required[int]
-        type: Required[Literal["file_path"]]
-
-    class ResponseOutputTextLogprobParam(TypedDict, total=False):
-        token: Required[str]
-        bytes: Required[Sequence[int]]
-        logprob: Required[float]
-        top_logprobs: Required[
-            Iterable[Union[ResponseOutputTextLogprobTopLogprobParam, JSONObjectParam]]
-        ]
-
-    class ResponseOutputTextLogprobTopLogprobParam(TypedDict, total=False):
-        token: Required[str]
-        bytes: Required[Sequence[int]]
-        logprob: Required[float]
-
-    class ResponseFileSearchToolCallParam(TypedDict, total=False):
-        id: Required[str]
-        queries: Required[List[str]]
-        status: Required[ResponseSearchStatus]
-        type: Required[Literal["file_search_call"]]
-        results: Optional[Iterable[Union[ResponseFileSearchToolCallResultParam, JSONObjectParam]]]
-
-    class ResponseFileSearchToolCallResultParam(TypedDict, total=False):
-        attributes: Optional[Mapping[str, Union[str, float, bool]]]
-        file_id: str
-        filename: str
-        score: float
-        text: str
-
-    class ResponseComputerToolCallParam(TypedDict, total=False):
-        id: Required[str]
-        call_id: Required[str]
-        pending_safety_checks: Required[
-            Iterable[Union[ResponseComputerToolCallPendingSafetyCheckParam, JSONObjectParam]]
-        ]
-        status: Required[ItemStatus]
-        type: Required[Literal["computer_call"]]
-        action: Union[ComputerActionParam, JSONObjectParam]
-        actions: Iterable[Union[ComputerActionParam, JSONObjectParam]]
-
-    class ResponseComputerToolCallPendingSafetyCheckParam(TypedDict, total=False):
-        id: Required[str]
-        code: Optional[str]
-        message: Optional[str]
-
-    class ResponseActionClickParam(TypedDict, total=False):
-        button: Required[Literal["left", "right", "wheel", "back", "forward"]]
-        type: Required[Literal["click"]]
-        x: Required[int]
-        y: Required[int]
-        keys: Optional[List[str]]
-
-    class ResponseActionDoubleClickParam(TypedDict, total=False):
-        keys: Required[Optional[List[str]]]
-        type: Required[Literal["double_click"]]
-        x: Required[int]
-        y: Required[int]
-
-    class ResponseActionDragParam(TypedDict, total=False):
-        path: Required[Iterable[Union[ResponseActionDragPathParam, JSONObjectParam]]]
-        type: Required[Literal["drag"]]
-        keys: Optional[List[str]]
-
-    class ResponseActionDragPathParam(TypedDict, total=False):
-        x: Required[int]
-        y: Required[int]
-
-    class ResponseActionKeypressParam(TypedDict, total=False):
-        keys: Required[List[str]]
-        type: Required[Literal["keypress"]]
-
-    class ResponseActionMoveParam(TypedDict, total=False):
-        type: Required[Literal["move"]]
-        x: Required[int]
-        y: Required[int]
-        keys: Optional[List[str]]
-
-    class ResponseActionScreenshotParam(TypedDict, total=False):
-        type: Required[Literal["screenshot"]]
-
-    class ResponseActionScrollParam(TypedDict, total=False):
-        scroll_x: Required[int]
-        scroll_y: Required[int]
-        type: Required[Literal["scroll"]]
-        x: Required[int]
-        y: Required[int]
-        keys: Optional[List[str]]
-
-    class ResponseActionTypeParam(TypedDict, total=False):
-        text: Required[str]
-        type: Required[Literal["type"]]
-
-    class ResponseActionWaitParam(TypedDict, total=False):
-        type: Required[Literal["wait"]]
-
-    class ResponseComputerCallOutputParam(TypedDict, total=False):
-        call_id: Required[str]
-        output: Required[Union[ResponseComputerToolCallOutputScreenshotParam, JSONObjectParam]]
-        type: Required[Literal["computer_call_output"]]
-        id: Optional[str]
-        acknowledged_safety_checks: Optional[
-            Iterable[Union[ResponseComputerCallOutputAcknowledgedSafetyCheckParam, JSONObjectParam]]
-        ]
-        status: Optional[ItemStatus]
-
-    class ResponseComputerToolCallOutputScreenshotParam(TypedDict, total=False):
-        type: Required[Literal["computer_screenshot"]]
-        file_id: str
-        image_url: str
-
-    class ResponseComputerCallOutputAcknowledgedSafetyCheckParam(TypedDict, total=False):
-        id: Required[str]
-        code: Optional[str]
-        message: Optional[str]
-
-    class ResponseFunctionWebSearchParam(TypedDict, total=False):
-        id: Required[str]
-        action: Required[
-            Union[
-                ResponseFunctionWebSearchActionSearchParam,
-                ResponseFunctionWebSearchActionOpenPageParam,
-                ResponseFunctionWebSearchActionFindParam, JSONObjectParam,
-            ]
-        ]
-        status: Required[ResponseSearchStatus]
-        type: Required[Literal["web_search_call"]]
-
-    class ResponseFunctionWebSearchActionSearchParam(TypedDict, total=False):
-        type: Required[Literal["search"]]
-        queries: List[str]
-        query: str
-        sources: Iterable[Union[ResponseFunctionWebSearchActionSearchSourceParam, JSONObjectParam]]
-
-    class ResponseFunctionWebSearchActionSearchSourceParam(TypedDict, total=False):
-        type: Required[Literal["url"]]
-        url: Required[str]
-
-    class ResponseFunctionWebSearchActionOpenPageParam(TypedDict, total=False):
-        type: Required[Literal["open_page"]]
-        url: Optional[str]
-
-    class ResponseFunctionWebSearchActionFindParam(TypedDict, total=False):
-        pattern: Required[str]
-        type: Required[Literal["find_in_page"]]
-        url: Required[str]
-
-    ResponseFunctionToolCallKeywordParam = TypedDict(
-        "ResponseFunctionToolCallKeywordParam", {"async": bool}, total=False
-    )
-    class ResponseFunctionToolCallParam(ResponseFunctionToolCallKeywordParam, total=False):
-        arguments: Required[str]
-        call_id: Required[str]
-        name: Required[str]
-        type: Required[Literal["function_call"]]
-        id: str
-        caller: Optional[ResponseCallerParam]
-        namespace: str
-        status: ItemStatus
-
-    class ResponseCallerDirectParam(TypedDict, total=False):
-        type: Required[Literal["direct"]]
-
-    class ResponseCallerProgramParam(TypedDict, total=False):
-        caller_id: Required[str]
-        type: Required[Literal["program"]]
-
-    ResponseCallerParam = Union[
-        ResponseCallerDirectParam, ResponseCallerProgramParam, JSONObjectParam
-    ]
-
-    class ResponseFunctionCallOutputParam(TypedDict, total=False):
-        output: Required[
-            Union[
-                str,
-                Iterable[
-                    Union[
-                        ResponseInputTextContentParam, ResponseInputImageContentParam,
-                        ResponseInputFileContentParam, JSONObjectParam,
-                    ]
-                ],
-            ]
-        ]
-        type: Required[Literal["function_call_output"]]
-        id: Optional[str]
-        call_id: Optional[str]
-        caller: Optional[ResponseCallerParam]
-        name: Optional[str]
-        namespace: Optional[str]
-        status: Optional[ItemStatus]
-
-    class ResponseInputTextContentParam(TypedDict, total=False):
-        text: Required[str]
-        type: Required[Literal["input_text"]]
-        prompt_cache_breakpoint: Optional[Union[PromptCacheBreakpointParam, JSONObjectParam]]
-
-    class ResponseInputImageContentParam(TypedDict, total=False):
-        type: Required[Literal["input_image"]]
-        detail: Optional[ResponseImageDetail]
-        file_id: Optional[str]
-        image_url: Optional[str]
-        prompt_cache_breakpoint: Optional[Union[PromptCacheBreakpointParam, JSONObjectParam]]
-
-    class ResponseInputFileContentParam(TypedDict, total=False):
-        type: Required[Literal["input_file"]]
-        detail: Literal["auto", "low", "high"]
-        file_data: Optional[str]
-        file_id: Optional[str]
-        file_url: Optional[str]
-        filename: Optional[str]
-        prompt_cache_breakpoint: Optional[Union[PromptCacheBreakpointParam, JSONObjectParam]]
-
-    class ResponseToolSearchCallParam(TypedDict, total=False):
-        arguments: Required[object]
-        type: Required[Literal["tool_search_call"]]
-        id: Optional[str]
-        call_id: Optional[str]
-        execution: Literal["server", "client"]
-        status: Optional[ItemStatus]
-
-    class ResponseToolSearchOutputItemParamParam(TypedDict, total=False):
-        tools: Required[Iterable[Union[ToolParam, JSONObjectParam]]]
-        type: Required[Literal["tool_search_output"]]
-        id: Optional[str]
-        call_id: Optional[str]
-        execution: Literal["server", "client"]
-        status: Optional[ItemStatus]
-
-    FunctionToolKeywordParam = TypedDict("FunctionToolKeywordParam", {"async": bool}, total=False)
-    class FunctionToolParam(FunctionToolKeywordParam, total=False):
-        name: Required[str]
-        parameters: Required[Optional[Mapping[str, object]]]
-        strict: Required[Optional[bool]]
-        type: Required[Literal["function"]]
-        allowed_callers: Optional[List[Literal["direct", "programmatic"]]]
-        defer_loading: bool
-        description: Optional[str]
-        output_schema: Optional[Mapping[str, object]]
-
-    class FileSearchToolParam(TypedDict, total=False):
-        type: Required[Literal["file_search"]]
-        vector_store_ids: Required[List[str]]
-        filters: Optional[Union[ComparisonFilterParam, CompoundFilterParam, JSONObjectParam]]
-        max_num_results: int
-        ranking_options: Union[FileSearchToolRankingOptionsParam, JSONObjectParam]
-
-    class FileSearchToolRankingOptionsParam(TypedDict, total=False):
-        hybrid_search: Union[FileSearchToolRankingOptionsHybridSearchParam, JSONObjectParam]
-        ranker: Literal["auto", "default-2024-11-15"]
-        score_threshold: float
-
-    class FileSearchToolRankingOptionsHybridSearchParam(TypedDict, total=False):
-        embedding_weight: Required[float]
-        text_weight: Required[float]
-
-    class ComputerToolParam(TypedDict, total=False):
-        type: Required[Literal["computer"]]
-
-    class ComputerUsePreviewToolParam(TypedDict, total=False):
-        display_height: Required[int]
-        display_width: Required[int]
-        environment: Required[Literal["windows", "mac", "linux", "ubuntu", "browser"]]
-        type: Required[Literal["computer_use_preview"]]
-
-    class WebSearchToolParam(TypedDict, total=False):
-        type: Required[Literal["web_search", "web_search_2025_08_26"]]
-        external_web_access: bool
-        filters: Optional[Union[WebSearchToolFiltersParam, JSONObjectParam]]
-        search_context_size: Literal["low", "medium", "high"]
-        user_location: Optional[Union[WebSearchToolUserLocationParam, JSONObjectParam]]
-
-    class WebSearchToolFiltersParam(TypedDict, total=False):
-        allowed_domains: Optional[List[str]]
-
-    class WebSearchToolUserLocationParam(TypedDict, total=False):
-        city: Optional[str]
-        country: Optional[str]
-        region: Optional[str]
-        timezone: Optional[str]
-        type: Literal["approximate"]
-
-    class ToolMcpParam(TypedDict, total=False):
-        server_label: Required[str]
-        type: Required[Literal["mcp"]]
-        allowed_callers: Optional[List[Literal["direct", "programmatic"]]]
-        allowed_tools: Optional[Union[List[str], ToolMcpAllowedToolsParam, JSONObjectParam]]
-        authorization: str
-        connector_id: McpConnectorID
-        defer_loading: bool
-        headers: Optional[Mapping[str, str]]
-        require_approval: Optional[
-            Union[Literal["always", "never"], ToolMcpRequireApprovalParam, JSONObjectParam]
-        ]
-        server_description: str
-        server_url: str
-        tunnel_id: str
-
-    class ToolMcpAllowedToolsParam(TypedDict, total=False):
-        read_only: bool
-        tool_names: List[str]
-
-    class ToolMcpRequireApprovalParam(TypedDict, total=False):
-        always: Union[ToolMcpRequireApprovalAlwaysParam, JSONObjectParam]
-        never: Union[ToolMcpRequireApprovalNeverParam, JSONObjectParam]
-
-    class ToolMcpRequireApprovalAlwaysParam(TypedDict, total=False):
-        read_only: bool
-        tool_names: List[str]
-
-    class ToolMcpRequireApprovalNeverParam(TypedDict, total=False):
-        read_only: bool
-        tool_names: List[str]
-
-    class ToolCodeInterpreterParam(TypedDict, total=False):
-        container: Required[Union[str, ToolCodeInterpreterContainerParam, JSONObjectParam]]
-        type: Required[Literal["code_interpreter"]]
-        allowed_callers: Optional[List[Literal["direct", "programmatic"]]]
-
-    class ToolCodeInterpreterContainerParam(TypedDict, total=False):
-        type: Required[Literal["auto"]]
-        file_ids: List[str]
-        memory_limit: Optional[ContainerMemoryLimit]
-        network_policy: Union[
-            ContainerNetworkPolicyDisabledParam, ContainerNetworkPolicyAllowlistParam,
-            JSONObjectParam,
-        ]
-
-    class ContainerNetworkPolicyDisabledParam(TypedDict, total=False):
-        type: Required[Literal["disabled"]]
-
-    class ContainerNetworkPolicyAllowlistParam(TypedDict, total=False):
-        allowed_domains: Required[List[str]]
-        type: Required[Literal["allowlist"]]
-        domain_secrets: Iterable[Union[ContainerNetworkPolicyDomainSecretParam, JSONObjectParam]]
-
-    class ContainerNetworkPolicyDomainSecretParam(TypedDict, total=False):
-        domain: Required[str]
-        name: Required[str]
-        value: Required[str]
-
-    class ProgrammaticToolCallingParam(TypedDict, total=False):
-        type: Required[Literal["programmatic_tool_calling"]]
-
-    class ToolImageGenerationParam(TypedDict, total=False):
-        type: Required[Literal["image_generation"]]
-        action: Literal["generate", "edit", "auto"]
-        background: Literal["transparent", "opaque", "auto"]
-        complexity: Literal["low", "medium", "high"]
-        frame_count: int
-        frame_duration_ms: int
-        input_fidelity: Optional[Literal["high", "low"]]
-        input_image_mask: Union[ToolImageGenerationInputImageMaskParam, JSONObjectParam]
-        model: Union[str, ToolImageModel]
-        moderation: Literal["auto", "low"]
-        output_compression: int
-        output_format: ToolImageFormat
-        partial_images: int
-        quality: ToolImageQuality
-        size: Union[str, Literal["1024x1024", "1024x1536", "1536x1024", "auto"]]
-        svg: Union[ToolImageGenerationSvgParam, JSONObjectParam]
-
-    class ToolImageGenerationInputImageMaskParam(TypedDict, total=False):
-        file_id: str
-        image_url: str
-
-    class ToolImageGenerationSvgParam(TypedDict, total=False):
-        model: str
-        reasoning: Optional[Union[ToolImageGenerationSvgReasoningParam, JSONObjectParam]]
-
-    class ToolImageGenerationSvgReasoningParam(TypedDict, total=False):
-        effort: ReasoningEffort
-
-    class ToolLocalShellParam(TypedDict, total=False):
-        type: Required[Literal["local_shell"]]
-
-    class FunctionShellToolParam(TypedDict, total=False):
-        type: Required[Literal["shell"]]
-        allowed_callers: Optional[List[Literal["direct", "programmatic"]]]
-        environment: Optional[
-            Union[
-                ContainerAutoParam, LocalEnvironmentParam, ContainerReferenceParam, JSONObjectParam,
-            ]
-        ]
-
-    class ContainerAutoParam(TypedDict, total=False):
-        type: Required[Literal["container_auto"]]
-        file_ids: List[str]
-        memory_limit: Optional[ContainerMemoryLimit]
-        network_policy: Union[
-            ContainerNetworkPolicyDisabledParam, ContainerNetworkPolicyAllowlistParam,
-            JSONObjectParam,
-        ]
-        skills: Iterable[Union[SkillReferenceParam, InlineSkillParam, JSONObjectParam]]
-
-    class SkillReferenceParam(TypedDict, total=False):
-        skill_id: Required[str]
-        type: Required[Literal["skill_reference"]]
-        version: str
-
-    class InlineSkillParam(TypedDict, total=False):
-        description: Required[str]
-        name: Required[str]
-        source: Required[Union[InlineSkillSourceParam, JSONObjectParam]]
-        type: Required[Literal["inline"]]
-
-    class InlineSkillSourceParam(TypedDict, total=False):
-        data: Required[str]
-        media_type: Required[Literal["application/zip"]]
-        type: Required[Literal["base64"]]
-
-    class LocalEnvironmentParam(TypedDict, total=False):
-        type: Required[Literal["local"]]
-        skills: Iterable[Union[LocalSkillParam, JSONObjectParam]]
-
-    class LocalSkillParam(TypedDict, total=False):
-        description: Required[str]
-        name: Required[str]
-        path: Required[str]
-
-    class ContainerReferenceParam(TypedDict, total=False):
-        container_id: Required[str]
-        type: Required[Literal["container_reference"]]
-
-    CustomToolKeywordParam = TypedDict("CustomToolKeywordParam", {"async": bool}, total=False)
-    class CustomToolParam(CustomToolKeywordParam, total=False):
-        name: Required[str]
-        type: Required[Literal["custom"]]
-        allowed_callers: Optional[List[Literal["direct", "programmatic"]]]
-        defer_loading: bool
-        description: str
-        format: Union[ResponseFormatTextParam, CustomToolInputFormatGrammarParam, JSONObjectParam]
-
-    class NamespaceToolParam(TypedDict, total=False):
-        description: Required[str]
-        name: Required[str]
-        tools: Required[
-            Iterable[Union[NamespaceToolFunctionParam, CustomToolParam, JSONObjectParam]]
-        ]
-        type: Required[Literal["namespace"]]
-
-    ToolSearchOutputNamespaceToolParam = NamespaceToolParam
-
-    NamespaceToolFunctionKeywordParam = TypedDict(
-        "NamespaceToolFunctionKeywordParam", {"async": bool}, total=False
-    )
-    class NamespaceToolFunctionParam(NamespaceToolFunctionKeywordParam, total=False):
-        name: Required[str]
-        type: Required[Literal["function"]]
-        allowed_callers: Optional[List[Literal["direct", "programmatic"]]]
-        defer_loading: bool
-        description: Optional[str]
-        output_schema: Optional[Mapping[str, object]]
-        parameters: Optional[object]
-        strict: Optional[bool]
-
-    class ToolSearchToolParam(TypedDict, total=False):
-        type: Required[Literal["tool_search"]]
-        description: Optional[str]
-        execution: Literal["server", "client"]
-        parameters: Optional[object]
-
-    class WebSearchPreviewToolParam(TypedDict, total=False):
-        type: Required[Literal["web_search_preview", "web_search_preview_2025_03_11"]]
-        search_content_types: List[Literal["text", "image"]]
-        search_context_size: Literal["low", "medium", "high"]
-        user_location: Optional[Union[WebSearchPreviewToolUserLocationParam, JSONObjectParam]]
-
-    class WebSearchPreviewToolUserLocationParam(TypedDict, total=False):
-        type: Required[Literal["approximate"]]
-        city: Optional[str]
-        country: Optional[str]
-        region: Optional[str]
-        timezone: Optional[str]
-
-    class ApplyPatchToolParam(TypedDict, total=False):
-        type: Required[Literal["apply_patch"]]
-        allowed_callers: Optional[List[Literal["direct", "programmatic"]]]
-
-    class ResponseAdditionalToolsParam(TypedDict, total=False):
-        role: Required[Literal["developer"]]
-        tools: Required[Iterable[Union[ToolParam, JSONObjectParam]]]
-        type: Required[Literal["additional_tools"]]
-        id: Optional[str]
-
-    class ResponseConfigurationUpdateItemParamParam(TypedDict, total=False):
-        type: Required[Literal["configuration_update"]]
-        id: Optional[str]
-        reasoning: Union[ResponseConfigurationUpdateItemReasoningParam, JSONObjectParam]
-        text: Union[ResponseConfigurationUpdateItemTextParam, JSONObjectParam]
-
-    class ResponseConfigurationUpdateItemReasoningParam(TypedDict, total=False):
-        effort: Optional[ReasoningEffort]
-
-    class ResponseConfigurationUpdateItemTextParam(TypedDict, total=False):
-        format: Required[
-            Union[ResponseFormatTextParam, ResponseFormatTextJSONSchemaConfigParam, JSONObjectParam]
-        ]
-
-    class ResponseFormatTextJSONSchemaConfigParam(TypedDict, total=False):
-        name: Required[str]
-        schema: Required[Mapping[str, object]]
-        type: Required[Literal["json_schema"]]
-        description: str
-        strict: Optional[bool]
-
-    class ResponseReasoningItemParam(TypedDict, total=False):
-        id: Required[str]
-        summary: Required[Iterable[Union[ResponseReasoningItemSummaryParam, JSONObjectParam]]]
-        type: Required[Literal["reasoning"]]
-        content: Iterable[Union[ResponseReasoningItemContentParam, JSONObjectParam]]
-        encrypted_content: Optional[str]
-        status: ItemStatus
-
-    class ResponseReasoningItemSummaryParam(TypedDict, total=False):
-        text: Required[str]
-        type: Required[Literal["summary_text"]]
-
-    class ResponseReasoningItemContentParam(TypedDict, total=False):
-        text: Required[str]
-        type: Required[Literal["reasoning_text"]]
-
-    class ResponseCompactionItemParamParam(TypedDict, total=False):
-        encrypted_content: Required[str]
-        type: Required[Literal["compaction"]]
-        id: Optional[str]
-
-    class ResponseImageGenerationCallParam(TypedDict, total=False):
-        id: Required[str]
-        result: Required[Optional[str]]
-        status: Required[Literal["in_progress", "completed", "generating", "failed"]]
-        type: Required[Literal["image_generation_call"]]
-        action: Optional[Literal["generate", "edit", "auto"]]
-        background: Optional[Literal["transparent", "opaque", "auto"]]
-        error: Union[ResponseImageGenerationCallErrorParam, JSONObjectParam]
-        output_format: Optional[ToolImageFormat]
-        quality: Optional[ToolImageQuality]
-        revised_prompt: Optional[str]
-        size: Optional[Union[str, Literal["1024x1024", "1024x1536", "1536x1024"]]]
-        svg_usage: Union[ResponseImageGenerationCallSvgUsageParam, JSONObjectParam]
-
-    class ResponseImageGenerationCallErrorParam(TypedDict, total=False):
-        code: Required[Optional[str]]
-        message: Required[str]
-        param: Required[Optional[str]]
-        type: Required[str]
-        moderation_details: Union[
-            ResponseImageGenerationCallErrorModerationDetailsParam, JSONObjectParam,
-        ]
-
-    class ResponseImageGenerationCallErrorModerationDetailsParam(TypedDict, total=False):
-        categories: Required[List[str]]
-        moderation_stage: Required[Literal["input", "output", "unknown"]]
-
-    class ResponseImageGenerationCallSvgUsageParam(TypedDict, total=False):
-        input_tokens: Required[int]
-        model: Required[str]
-        output_tokens: Required[int]
-        reasoning_tokens: Required[int]
-        total_tokens: Required[int]
-
-    class ResponseCodeInterpreterToolCallParam(TypedDict, total=False):
-        id: Required[str]
-        code: Required[Optional[str]]
-        container_id: Required[str]
-        outputs: Required[
-            Optional[
-                Iterable[
-                    Union[
-                        ResponseCodeInterpreterToolCallOutputLogsParam,
-                        ResponseCodeInterpreterToolCallOutputImageParam, JSONObjectParam,
-                    ]
-                ]
-            ]
-        ]
-        status: Required[
-            Literal["in_progress", "completed", "incomplete", "interpreting", "failed"]
-        ]
-        type: Required[Literal["code_interpreter_call"]]
-
-    class ResponseCodeInterpreterToolCallOutputLogsParam(TypedDict, total=False):
-        logs: Required[str]
-        type: Required[Literal["logs"]]
-
-    class ResponseCodeInterpreterToolCallOutputImageParam(TypedDict, total=False):
-        type: Required[Literal["image"]]
-        url: Required[str]
-
-    class ResponseLocalShellCallParam(TypedDict, total=False):
-        id: Required[str]
-        action: Required[Union[ResponseLocalShellCallActionParam, JSONObjectParam]]
-        call_id: Required[str]
-        status: Required[ItemStatus]
-        type: Required[Literal["local_shell_call"]]
-
-    class ResponseLocalShellCallActionParam(TypedDict, total=False):
-        command: Required[List[str]]
-        env: Required[Mapping[str, str]]
-        type: Required[Literal["exec"]]
-        timeout_ms: Optional[int]
-        user: Optional[str]
-        working_directory: Optional[str]
-
-    class ResponseLocalShellCallOutputParam(TypedDict, total=False):
-        id: Required[str]
-        output: Required[str]
-        type: Required[Literal["local_shell_call_output"]]
-        status: Optional[ItemStatus]
-
-    class ResponseShellCallParam(TypedDict, total=False):
-        action: Required[Union[ResponseShellCallActionParam, JSONObjectParam]]
-        call_id: Required[str]
-        type: Required[Literal["shell_call"]]
-        id: Optional[str]
-        caller: Optional[ResponseCallerParam]
-        environment: Optional[
-            Union[LocalEnvironmentParam, ContainerReferenceParam, JSONObjectParam]
-        ]
-        status: Optional[ItemStatus]
-
-    class ResponseShellCallActionParam(TypedDict, total=False):
-        commands: Required[List[str]]
-        max_output_length: Optional[int]
-        timeout_ms: Optional[int]
-
-    class ResponseShellCallOutputParam(TypedDict, total=False):
-        call_id: Required[str]
-        output: Required[
-            Iterable[Union[ResponseFunctionShellCallOutputContentParam, JSONObjectParam]]
-        ]
-        type: Required[Literal["shell_call_output"]]
-        id: Optional[str]
-        caller: Optional[ResponseCallerParam]
-        max_output_length: Optional[int]
-        status: Optional[ItemStatus]
-
-    class ResponseFunctionShellCallOutputContentParam(TypedDict, total=False):
-        outcome: Required[
-            Union[ResponseShellOutcomeTimeoutParam, ResponseShellOutcomeExitParam, JSONObjectParam]
-        ]
-        stderr: Required[str]
-        stdout: Required[str]
-
-    class ResponseShellOutcomeTimeoutParam(TypedDict, total=False):
-        type: Required[Literal["timeout"]]
-
-    class ResponseShellOutcomeExitParam(TypedDict, total=False):
-        exit_code: Required[int]
-        type: Required[Literal["exit"]]
-
-    class ResponseApplyPatchCallParam(TypedDict, total=False):
-        call_id: Required[str]
-        operation: Required[
-            Union[
-                ResponseApplyPatchCallOperationCreateFileParam,
-                ResponseApplyPatchCallOperationDeleteFileParam,
-                ResponseApplyPatchCallOperationUpdateFileParam, JSONObjectParam,
-            ]
-        ]
-        status: Required[Literal["in_progress", "completed"]]
-        type: Required[Literal["apply_patch_call"]]
-        id: Optional[str]
-        caller: Optional[ResponseCallerParam]
-
-    class ResponseApplyPatchCallOperationCreateFileParam(TypedDict, total=False):
-        diff: Required[str]
-        path: Required[str]
-        type: Required[Literal["create_file"]]
-
-    class ResponseApplyPatchCallOperationDeleteFileParam(TypedDict, total=False):
-        path: Required[str]
-        type: Required[Literal["delete_file"]]
-
-    class ResponseApplyPatchCallOperationUpdateFileParam(TypedDict, total=False):
-        diff: Required[str]
-        path: Required[str]
-        type: Required[Literal["update_file"]]
-
-    class ResponseApplyPatchCallOutputParam(TypedDict, total=False):
-        call_id: Required[str]
-        status: Required[Literal["completed", "failed"]]
-        type: Required[Literal["apply_patch_call_output"]]
-        id: Optional[str]
-        caller: Optional[ResponseCallerParam]
-        output: Optional[str]
-
-    class ResponseMcpListToolsParam(TypedDict, total=False):
-        id: Required[str]
-        server_label: Required[str]
-        tools: Required[Iterable[Union[ResponseMcpListToolsToolParam, JSONObjectParam]]]
-        type: Required[Literal["mcp_list_tools"]]
-        error: Optional[str]
-
-    class ResponseMcpListToolsToolParam(TypedDict, total=False):
-        input_schema: Required[object]
-        name: Required[str]
-        annotations: Optional[object]
-        description: Optional[str]
-
-    class ResponseMcpApprovalRequestParam(TypedDict, total=False):
-        id: Required[str]
-        arguments: Required[str]
-        name: Required[str]
-        server_label: Required[str]
-        type: Required[Literal["mcp_approval_request"]]
-
-    class ResponseMcpApprovalResponseParam(TypedDict, total=False):
-        approval_request_id: Required[str]
-        approve: Required[bool]
-        type: Required[Literal["mcp_approval_response"]]
-        id: Optional[str]
-        reason: Optional[str]
-
-    class ResponseMcpCallParam(TypedDict, total=False):
-        id: Required[str]
-        arguments: Required[str]
-        name: Required[str]
-        server_label: Required[str]
-        type: Required[Literal["mcp_call"]]
-        approval_request_id: Optional[str]
-        error: Optional[
-            Union[
-                McpProtocolErrorParam, McpToolExecutionErrorParam, McpHTTPErrorParam,
-                JSONObjectParam,
-            ]
-        ]
-        output: Optional[str]
-        status: Literal["in_progress", "completed", "incomplete", "calling", "failed"]
-
-    class McpProtocolErrorParam(TypedDict, total=False):
-        code: Required[int]
-        message: Required[str]
-        type: Required[Literal["mcp_protocol_error"]]
-
-    class McpToolExecutionErrorParam(TypedDict, total=False):
-        content: Required[object]
-        type: Required[Literal["mcp_tool_execution_error"]]
-
-    class McpHTTPErrorParam(TypedDict, total=False):
-        code: Required[int]
-        message: Required[str]
-        type: Required[Literal["http_error"]]
-
-    class ResponseCustomToolCallOutputParam(TypedDict, total=False):
-        call_id: Required[str]
-        output: Required[
-            Union[
-                str,
-                Iterable[
-                    Union[
-                        ResponseInputTextParam, ResponseInputImageParam, ResponseInputFileParam,
-                        JSONObjectParam,
-                    ]
-                ],
-            ]
-        ]
-        type: Required[Literal["custom_tool_call_output"]]
-        id: str
-        caller: Optional[ResponseCallerParam]
-
-    ResponseCustomToolCallKeywordParam = TypedDict(
-        "ResponseCustomToolCallKeywordParam", {"async": bool}, total=False
-    )
-    class ResponseCustomToolCallParam(ResponseCustomToolCallKeywordParam, total=False):
-        call_id: Required[str]
-        input: Required[str]
-        name: Required[str]
-        type: Required[Literal["custom_tool_call"]]
-        id: str
-        caller: Optional[ResponseCallerParam]
-        namespace: str
-
-    class ResponseCompactionTriggerParam(TypedDict, total=False):
-        type: Required[Literal["compaction_trigger"]]
-        id: Optional[str]
-
-    class ResponseItemReferenceParam(TypedDict, total=False):
-        id: Required[str]
-        type: Optional[Literal["item_reference"]]
-
-    class ResponseProgramParam(TypedDict, total=False):
-        id: Required[str]
-        call_id: Required[str]
-        code: Required[str]
-        fingerprint: Required[str]
-        type: Required[Literal["program"]]
-
-    class ResponseProgramOutputParam(TypedDict, total=False):
-        id: Required[str]
-        call_id: Required[str]
-        result: Required[str]
-        status: Required[Literal["completed", "incomplete"]]
-        type: Required[Literal["program_output"]]
-
     class ResponseAccessProgramsParam(TypedDict, total=False):
         cyber: Literal["standard", "daybreak_blue", "daybreak_red"]
 
@@ -8454,19 +7412,6 @@ if TYPE_CHECKING:
     class ResponseConversationParamParam(TypedDict, total=False):
         id: Required[str]
 
-    class ResponsePromptParam(TypedDict, total=False):
-        id: Required[str]
-        variables: Optional[
-            Mapping[
-                str,
-                Union[
-                    str, ResponseInputTextParam, ResponseInputImageParam, ResponseInputFileParam,
-                    JSONObjectParam,
-                ],
-            ]
-        ]
-        version: Optional[str]
-
     class ResponsePromptCacheOptionsParam(TypedDict, total=False):
         comparison_response_id: Optional[str]
         mode: Literal["implicit", "explicit"]
@@ -8475,85 +7420,6 @@ if TYPE_CHECKING:
 
     class ResponseStreamOptionsParam(TypedDict, total=False):
         include_obfuscation: bool
-
-    class ResponseTextConfigParam(TypedDict, total=False):
-        format: Union[
-            ResponseFormatTextParam, ResponseFormatTextJSONSchemaConfigParam,
-            ResponseFormatJSONObjectParam, JSONObjectParam,
-        ]
-        verbosity: Optional[Literal["low", "medium", "high"]]
-
-    class ToolChoiceAllowedParam(TypedDict, total=False):
-        mode: Required[Literal["auto", "required"]]
-        tools: Required[Sequence[Mapping[str, object]]]
-        type: Required[Literal["allowed_tools"]]
-
-    class ToolChoiceTypesParam(TypedDict, total=False):
-        type: Required[HostedToolType]
-
-    class ToolChoiceFunctionParam(TypedDict, total=False):
-        name: Required[str]
-        type: Required[Literal["function"]]
-
-    class ToolChoiceMcpParam(TypedDict, total=False):
-        server_label: Required[str]
-        type: Required[Literal["mcp"]]
-        name: Optional[str]
-
-    class ToolChoiceCustomParam(TypedDict, total=False):
-        name: Required[str]
-        type: Required[Literal["custom"]]
-
-    class ToolChoiceApplyPatchParam(TypedDict, total=False):
-        type: Required[Literal["apply_patch"]]
-
-    class ToolChoiceShellParam(TypedDict, total=False):
-        type: Required[Literal["shell"]]
-
-    class ResponseInputTokenCountTextParam(TypedDict, total=False):
-        format: Union[
-            ResponseFormatTextParam, ResponseFormatTextJSONSchemaConfigParam,
-            ResponseFormatJSONObjectParam, JSONObjectParam,
-        ]
-        verbosity: Optional[Literal["low", "medium", "high"]]
-
-    ComputerActionParam = Union[
-        ResponseActionClickParam, ResponseActionDoubleClickParam, ResponseActionDragParam,
-        ResponseActionKeypressParam, ResponseActionMoveParam, ResponseActionScreenshotParam,
-        ResponseActionScrollParam, ResponseActionTypeParam, ResponseActionWaitParam,
-    ]
-    ToolParam = Union[
-        FunctionToolParam, FileSearchToolParam, ComputerToolParam, ComputerUsePreviewToolParam,
-        WebSearchToolParam, ToolMcpParam, ToolCodeInterpreterParam, ProgrammaticToolCallingParam,
-        ToolImageGenerationParam, ToolLocalShellParam, FunctionShellToolParam, CustomToolParam,
-        NamespaceToolParam, ToolSearchToolParam, WebSearchPreviewToolParam, ApplyPatchToolParam,
-    ]
-    ResponseAnnotationParam = Union[
-        ResponseOutputTextAnnotationFileCitationParam, ResponseOutputTextAnnotationURLCitationParam,
-        ResponseOutputTextAnnotationContainerFileCitationParam,
-        ResponseOutputTextAnnotationFilePathParam,
-    ]
-    ResponseInputItemParam = Union[
-        EasyInputMessageParam, ResponseMessageParam, ResponseOutputMessageParam,
-        ResponseFileSearchToolCallParam, ResponseComputerToolCallParam,
-        ResponseComputerCallOutputParam, ResponseFunctionWebSearchParam,
-        ResponseFunctionToolCallParam, ResponseFunctionCallOutputParam, ResponseToolSearchCallParam,
-        ResponseToolSearchOutputItemParamParam, ResponseAdditionalToolsParam,
-        ResponseConfigurationUpdateItemParamParam, ResponseReasoningItemParam,
-        ResponseCompactionItemParamParam, ResponseImageGenerationCallParam,
-        ResponseCodeInterpreterToolCallParam, ResponseLocalShellCallParam,
-        ResponseLocalShellCallOutputParam, ResponseShellCallParam, ResponseShellCallOutputParam,
-        ResponseApplyPatchCallParam, ResponseApplyPatchCallOutputParam, ResponseMcpListToolsParam,
-        ResponseMcpApprovalRequestParam, ResponseMcpApprovalResponseParam, ResponseMcpCallParam,
-        ResponseCustomToolCallOutputParam, ResponseCustomToolCallParam,
-        ResponseCompactionTriggerParam, ResponseItemReferenceParam, ResponseProgramParam,
-        ResponseProgramOutputParam,
-    ]
-    ResponseToolChoiceParam = Union[
-        ToolChoiceAllowedParam, ToolChoiceTypesParam, ToolChoiceFunctionParam, ToolChoiceMcpParam,
-        ToolChoiceCustomParam, ProgrammaticToolCallingParam, ToolChoiceApplyPatchParam,
-        ToolChoiceShellParam,
-    ]
 
 
 # ---- 8.3 Chat completions ---- https://platform.openai.com/docs/api-reference/chat
@@ -8621,56 +7487,55 @@ class ChatCompletions(Resource[C]):
 
 class ChatCompletionCreateParams(Options, total=False):
     """The parameters of chat.completions.create()."""
-    messages: Required[Iterable[Union[ChatCompletionMessageParam, JSONObjectParam]]]
+    messages: Required[Iterable[Like[ChatCompletionMessageParam]]]
     model: Required[Union[str, ChatModel]]
-    audio: Optional[Union[ChatCompletionAudioParam, JSONObjectParam]]
+    audio: Optional[Like[ChatCompletionAudioParam]]
     frequency_penalty: Optional[float]  # -2 to 2; above 0 repeats less
     # older name of tool_choice
-    function_call: Union[
-        Literal["none", "auto"], ChatCompletionFunctionCallOptionParam, JSONObjectParam,
-    ]
-    functions: Iterable[Union[ChatCompletionFunctionParam, JSONObjectParam]]  # older name of tools
+    function_call: Union[Literal["none", "auto"], Like[ChatCompletionNamedToolChoiceFunctionParam]]
+    functions: Iterable[Like[ChatCompletionFunctionParam]]  # older name of tools
     logit_bias: Optional[Mapping[str, int]]  # token id: -100 (never) to 100 (always)
     logprobs: Optional[bool]
     max_completion_tokens: Optional[int]  # reasoning included
     max_tokens: Optional[int]  # older name of max_completion_tokens
     metadata: Optional[Mapping[str, str]]  # up to 16 pairs, to find the object by
     modalities: Optional[List[Literal["text", "audio"]]]  # what to answer in
-    moderation: Optional[Union[ChatCompletionModerationParam, JSONObjectParam]]
+    moderation: Optional[Like[ChatCompletionModerationParam]]
     n: Optional[int]  # how many answers
     parallel_tool_calls: bool
     # text that will mostly stay as it is
-    prediction: Optional[Union[ChatCompletionPredictionContentParam, JSONObjectParam]]
+    prediction: Optional[Like[ChatCompletionPredictionContentParam]]
     presence_penalty: Optional[float]  # -2 to 2; above 0 looks for new topics
     prompt_cache_key: Optional[str]  # requests that share a beginning
-    prompt_cache_options: Union[PromptCacheOptionsParam, JSONObjectParam]
+    prompt_cache_options: Like[PromptCacheOptionsParam]
     prompt_cache_retention: Optional[Literal["in_memory", "24h"]]
     reasoning_effort: Optional[ReasoningEffort]
-    response_format: Union[
-        ResponseFormatTextParam, ResponseFormatJSONSchemaParam, ResponseFormatJSONObjectParam,
-        JSONObjectParam,
+    response_format: Like[
+        Union[ResponseFormatText, ResponseFormatJSONSchema, ResponseFormatJSONObject]
     ]
     safety_identifier: Optional[str]  # tells your users apart; send a hash
     seed: Optional[int]  # the same seed, more or less the same answer
     service_tier: Optional[ServiceTier]
     stop: Optional[Union[str, List[str]]]  # up to 4 texts that end the answer
     store: Optional[bool]  # keep it on the server, for retrieve()
-    stream_options: Optional[Union[ChatCompletionStreamOptionsParam, JSONObjectParam]]
+    stream_options: Optional[Like[ChatCompletionStreamOptionsParam]]
     temperature: Optional[float]  # 0 (nearly deterministic) to 2
     tool_choice: Union[
-        Literal["none", "auto", "required"], ChatCompletionAllowedToolChoiceParam,
-        ChatCompletionNamedToolChoiceParam, ChatCompletionNamedToolChoiceCustomParam,
-        JSONObjectParam,
+        Literal["none", "auto", "required"],
+        Like[
+            Union[
+                ChatCompletionAllowedToolChoiceParam, ChatCompletionNamedToolChoiceParam,
+                ChatCompletionNamedToolChoiceCustomParam,
+            ]
+        ],
     ]
-    tools: Iterable[
-        Union[ChatCompletionFunctionToolParam, ChatCompletionCustomToolParam, JSONObjectParam]
-    ]
+    tools: Iterable[Like[Union[ChatCompletionFunctionTool, ChatCompletionCustomToolParam]]]
     top_logprobs: Optional[int]  # 0 to 20 alternatives per token
     top_p: Optional[float]  # 0 to 1; the alternative to temperature
     user: str  # older name of safety_identifier
     verbosity: Optional[Literal["low", "medium", "high"]]
     # for search models
-    web_search_options: Union[ChatCompletionWebSearchOptionsParam, JSONObjectParam]
+    web_search_options: Like[ChatCompletionWebSearchOptionsParam]
 
 
 class ChatCompletionsMessages(Resource[C]):
@@ -8739,7 +7604,7 @@ class ChatCompletionMessage(BaseModel):
     refusal: Optional[str] = None
     annotations: Optional[List[ChatCompletionMessageAnnotation]] = None
     audio: Optional[ChatCompletionAudio] = None
-    function_call: Optional[ChatCompletionMessageFunctionCall] = None
+    function_call: Optional[ChatCompletionMessageFunctionToolCallFunction] = None
     tool_calls: Optional[
         List[Union[ChatCompletionMessageFunctionToolCall, ChatCompletionMessageCustomToolCall]]
     ] = None
@@ -8762,11 +7627,6 @@ class ChatCompletionAudio(BaseModel):
     data: str
     expires_at: int
     transcript: str
-
-
-class ChatCompletionMessageFunctionCall(BaseModel):
-    arguments: str
-    name: str
 
 
 class ChatCompletionMessageFunctionToolCall(BaseModel):
@@ -8835,7 +7695,7 @@ class ChatCompletionDelta(BaseModel):
 
     audio: Optional[ChatCompletionDeltaAudio] = None
     content: Optional[str] = None
-    function_call: Optional[ChatCompletionDeltaFunctionCall] = None
+    function_call: Optional[ChatCompletionDeltaToolCallFunction] = None
     refusal: Optional[str] = None
     role: Optional[ChatCompletionRole] = None
     tool_calls: Optional[List[ChatCompletionDeltaToolCall]] = None
@@ -8846,11 +7706,6 @@ class ChatCompletionDeltaAudio(BaseModel):
     data: Optional[str] = None
     expires_at: Optional[int] = None
     transcript: Optional[str] = None
-
-
-class ChatCompletionDeltaFunctionCall(BaseModel):
-    arguments: Optional[str] = None
-    name: Optional[str] = None
 
 
 class ChatCompletionDeltaToolCall(BaseModel):
@@ -8880,7 +7735,7 @@ class ChatCompletionStoreMessage(BaseModel):
     refusal: Optional[str] = None
     annotations: Optional[List[ChatCompletionMessageAnnotation]] = None
     audio: Optional[ChatCompletionAudio] = None
-    function_call: Optional[ChatCompletionMessageFunctionCall] = None
+    function_call: Optional[ChatCompletionMessageFunctionToolCallFunction] = None
     tool_calls: Optional[
         List[Union[ChatCompletionMessageFunctionToolCall, ChatCompletionMessageCustomToolCall]]
     ] = None
@@ -8905,59 +7760,39 @@ class ChatCompletionContentPartImageURL(BaseModel):
 
 
 ChatCompletionStoreMessageContentPart = Union[
-    ChatCompletionContentPartText, ChatCompletionContentPartImage,
+    ChatCompletionContentPartText, ChatCompletionContentPartImage
 ]
 
 if TYPE_CHECKING:
 
     class ChatCompletionDeveloperMessageParam(TypedDict, total=False):
-        content: Required[
-            Union[str, Iterable[Union[ChatCompletionContentPartTextParam, JSONObjectParam]]]
-        ]
+        content: Required[Union[str, Iterable[Like[ChatCompletionContentPartText]]]]
         role: Required[Literal["developer"]]
         name: str
 
-    class ChatCompletionContentPartTextParam(TypedDict, total=False):
-        text: Required[str]
-        type: Required[Literal["text"]]
-        prompt_cache_breakpoint: Union[PromptCacheBreakpointParam, JSONObjectParam]
-
     class ChatCompletionSystemMessageParam(TypedDict, total=False):
-        content: Required[
-            Union[str, Iterable[Union[ChatCompletionContentPartTextParam, JSONObjectParam]]]
-        ]
+        content: Required[Union[str, Iterable[Like[ChatCompletionContentPartText]]]]
         role: Required[Literal["system"]]
         name: str
 
     class ChatCompletionUserMessageParam(TypedDict, total=False):
-        content: Required[
-            Union[str, Iterable[Union[ChatCompletionContentPartParam, JSONObjectParam]]]
-        ]
+        content: Required[Union[str, Iterable[Like[ChatCompletionContentPartParam]]]]
         role: Required[Literal["user"]]
         name: str
 
-    class ChatCompletionContentPartImageParam(TypedDict, total=False):
-        image_url: Required[Union[ChatCompletionContentPartImageURLParam, JSONObjectParam]]
-        type: Required[Literal["image_url"]]
-        prompt_cache_breakpoint: Union[PromptCacheBreakpointParam, JSONObjectParam]
-
-    class ChatCompletionContentPartImageURLParam(TypedDict, total=False):
-        url: Required[str]
-        detail: Literal["auto", "low", "high", "original"]
-
     class ChatCompletionContentPartInputAudioParam(TypedDict, total=False):
-        input_audio: Required[Union[ChatCompletionContentPartInputAudioDataParam, JSONObjectParam]]
+        input_audio: Required[Like[ChatCompletionContentPartInputAudioDataParam]]
         type: Required[Literal["input_audio"]]
-        prompt_cache_breakpoint: Union[PromptCacheBreakpointParam, JSONObjectParam]
+        prompt_cache_breakpoint: Like[PromptCacheBreakpoint]
 
     class ChatCompletionContentPartInputAudioDataParam(TypedDict, total=False):
         data: Required[str]
         format: Required[Literal["wav", "mp3"]]
 
     class ChatCompletionContentPartFileParam(TypedDict, total=False):
-        file: Required[Union[ChatCompletionContentPartFileDataParam, JSONObjectParam]]
+        file: Required[Like[ChatCompletionContentPartFileDataParam]]
         type: Required[Literal["file"]]
-        prompt_cache_breakpoint: Union[PromptCacheBreakpointParam, JSONObjectParam]
+        prompt_cache_breakpoint: Like[PromptCacheBreakpoint]
 
     class ChatCompletionContentPartFileDataParam(TypedDict, total=False):
         file_data: str
@@ -8966,61 +7801,22 @@ if TYPE_CHECKING:
 
     class ChatCompletionAssistantMessageParam(TypedDict, total=False):
         role: Required[Literal["assistant"]]
-        audio: Optional[Union[ChatCompletionAssistantMessageAudioParam, JSONObjectParam]]
+        audio: Optional[Like[ChatCompletionAssistantMessageAudioParam]]
         content: Optional[
-            Union[
-                str,
-                Iterable[
-                    Union[
-                        ChatCompletionContentPartTextParam, ResponseOutputRefusalParam,
-                        JSONObjectParam,
-                    ]
-                ],
-            ]
+            Union[str, Iterable[Like[Union[ChatCompletionContentPartText, ResponseOutputRefusal]]]]
         ]
-        function_call: Optional[
-            Union[ChatCompletionAssistantMessageFunctionCallParam, JSONObjectParam]
-        ]
+        function_call: Optional[Like[ChatCompletionMessageFunctionToolCallFunction]]
         name: str
         refusal: Optional[str]
         tool_calls: Iterable[
-            Union[
-                ChatCompletionMessageFunctionToolCallParam,
-                ChatCompletionMessageCustomToolCallParam, JSONObjectParam,
-            ]
+            Like[Union[ChatCompletionMessageFunctionToolCall, ChatCompletionMessageCustomToolCall]]
         ]
 
     class ChatCompletionAssistantMessageAudioParam(TypedDict, total=False):
         id: Required[str]
 
-    class ChatCompletionAssistantMessageFunctionCallParam(TypedDict, total=False):
-        arguments: Required[str]
-        name: Required[str]
-
-    class ChatCompletionMessageFunctionToolCallParam(TypedDict, total=False):
-        id: Required[str]
-        function: Required[
-            Union[ChatCompletionMessageFunctionToolCallFunctionParam, JSONObjectParam]
-        ]
-        type: Required[Literal["function"]]
-
-    class ChatCompletionMessageFunctionToolCallFunctionParam(TypedDict, total=False):
-        arguments: Required[str]
-        name: Required[str]
-
-    class ChatCompletionMessageCustomToolCallParam(TypedDict, total=False):
-        id: Required[str]
-        custom: Required[Union[ChatCompletionMessageCustomToolCallInputParam, JSONObjectParam]]
-        type: Required[Literal["custom"]]
-
-    class ChatCompletionMessageCustomToolCallInputParam(TypedDict, total=False):
-        input: Required[str]
-        name: Required[str]
-
     class ChatCompletionToolMessageParam(TypedDict, total=False):
-        content: Required[
-            Union[str, Iterable[Union[ChatCompletionContentPartTextParam, JSONObjectParam]]]
-        ]
+        content: Required[Union[str, Iterable[Like[ChatCompletionContentPartText]]]]
         role: Required[Literal["tool"]]
         tool_call_id: Required[str]
 
@@ -9038,15 +7834,12 @@ if TYPE_CHECKING:
                     "alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin",
                     "cedar",
                 ],
-                ChatCompletionAudioVoiceIDParam, JSONObjectParam,
+                Like[ChatCompletionAudioVoiceIDParam],
             ]
         ]
 
     class ChatCompletionAudioVoiceIDParam(TypedDict, total=False):
         id: Required[str]
-
-    class ChatCompletionFunctionCallOptionParam(TypedDict, total=False):
-        name: Required[str]
 
     class ChatCompletionFunctionParam(TypedDict, total=False):
         name: Required[str]
@@ -9054,9 +7847,7 @@ if TYPE_CHECKING:
         parameters: Mapping[str, object]
 
     class ChatCompletionPredictionContentParam(TypedDict, total=False):
-        content: Required[
-            Union[str, Iterable[Union[ChatCompletionContentPartTextParam, JSONObjectParam]]]
-        ]
+        content: Required[Union[str, Iterable[Like[ChatCompletionContentPartText]]]]
         type: Required[Literal["content"]]
 
     class ChatCompletionStreamOptionsParam(TypedDict, total=False):
@@ -9064,7 +7855,7 @@ if TYPE_CHECKING:
         include_usage: bool
 
     class ChatCompletionAllowedToolChoiceParam(TypedDict, total=False):
-        allowed_tools: Required[Union[ChatCompletionAllowedToolsParam, JSONObjectParam]]
+        allowed_tools: Required[Like[ChatCompletionAllowedToolsParam]]
         type: Required[Literal["allowed_tools"]]
 
     class ChatCompletionAllowedToolsParam(TypedDict, total=False):
@@ -9072,39 +7863,29 @@ if TYPE_CHECKING:
         tools: Required[Sequence[Mapping[str, object]]]
 
     class ChatCompletionNamedToolChoiceParam(TypedDict, total=False):
-        function: Required[Union[ChatCompletionNamedToolChoiceFunctionParam, JSONObjectParam]]
+        function: Required[Like[ChatCompletionNamedToolChoiceFunctionParam]]
         type: Required[Literal["function"]]
 
     class ChatCompletionNamedToolChoiceFunctionParam(TypedDict, total=False):
         name: Required[str]
 
     class ChatCompletionNamedToolChoiceCustomParam(TypedDict, total=False):
-        custom: Required[Union[ChatCompletionNamedToolChoiceCustomNameParam, JSONObjectParam]]
+        custom: Required[Like[ChatCompletionNamedToolChoiceFunctionParam]]
         type: Required[Literal["custom"]]
 
-    class ChatCompletionNamedToolChoiceCustomNameParam(TypedDict, total=False):
-        name: Required[str]
-
-    class ChatCompletionFunctionToolParam(TypedDict, total=False):
-        function: Required[Union[FunctionDefinitionParam, JSONObjectParam]]
-        type: Required[Literal["function"]]
-
     class ChatCompletionCustomToolParam(TypedDict, total=False):
-        custom: Required[Union[ChatCompletionCustomToolDefinitionParam, JSONObjectParam]]
+        custom: Required[Like[ChatCompletionCustomToolDefinitionParam]]
         type: Required[Literal["custom"]]
 
     class ChatCompletionCustomToolDefinitionParam(TypedDict, total=False):
         name: Required[str]
         description: str
-        format: Union[
-            ResponseFormatTextParam, ChatCompletionCustomToolDefinitionFormatGrammarParam,
-            JSONObjectParam,
+        format: Like[
+            Union[ResponseFormatText, ChatCompletionCustomToolDefinitionFormatGrammarParam]
         ]
 
     class ChatCompletionCustomToolDefinitionFormatGrammarParam(TypedDict, total=False):
-        grammar: Required[
-            Union[ChatCompletionCustomToolDefinitionFormatGrammarDefinitionParam, JSONObjectParam]
-        ]
+        grammar: Required[Like[ChatCompletionCustomToolDefinitionFormatGrammarDefinitionParam]]
         type: Required[Literal["grammar"]]
 
     class ChatCompletionCustomToolDefinitionFormatGrammarDefinitionParam(TypedDict, total=False):
@@ -9113,14 +7894,10 @@ if TYPE_CHECKING:
 
     class ChatCompletionWebSearchOptionsParam(TypedDict, total=False):
         search_context_size: Literal["low", "medium", "high"]
-        user_location: Optional[
-            Union[ChatCompletionWebSearchOptionsUserLocationParam, JSONObjectParam]
-        ]
+        user_location: Optional[Like[ChatCompletionWebSearchOptionsUserLocationParam]]
 
     class ChatCompletionWebSearchOptionsUserLocationParam(TypedDict, total=False):
-        approximate: Required[
-            Union[ChatCompletionWebSearchOptionsUserLocationApproximateParam, JSONObjectParam]
-        ]
+        approximate: Required[Like[ChatCompletionWebSearchOptionsUserLocationApproximateParam]]
         type: Required[Literal["approximate"]]
 
     class ChatCompletionWebSearchOptionsUserLocationApproximateParam(TypedDict, total=False):
@@ -9130,7 +7907,7 @@ if TYPE_CHECKING:
         timezone: str
 
     ChatCompletionContentPartParam = Union[
-        ChatCompletionContentPartTextParam, ChatCompletionContentPartImageParam,
+        ChatCompletionContentPartText, ChatCompletionContentPartImage,
         ChatCompletionContentPartInputAudioParam, ChatCompletionContentPartFileParam,
     ]
     ChatCompletionMessageParam = Union[
@@ -9180,7 +7957,7 @@ class CompletionCreateParams(Options, total=False):
     presence_penalty: Optional[float]  # -2 to 2; above 0 looks for new topics
     seed: Optional[int]  # the same seed, more or less the same answer
     stop: Optional[Union[str, List[str]]]  # up to 4 texts that end the answer
-    stream_options: Optional[Union[ChatCompletionStreamOptionsParam, JSONObjectParam]]
+    stream_options: Optional[Like[ChatCompletionStreamOptionsParam]]
     suffix: Optional[str]  # the text that comes after
     temperature: Optional[float]  # 0 (nearly deterministic) to 2
     top_p: Optional[float]  # 0 to 1; the alternative to temperature
@@ -9242,15 +8019,15 @@ class CompletionUsagePromptTokensDetails(BaseModel):
 # ---- 8.5 Embeddings ---- https://platform.openai.com/docs/api-reference/embeddings
 
 
-def ask_for_base64(given: Dict[str, Any]) -> Dict[str, Any]:
-    """base64 on the wire, unless the caller has a wish."""
-    return given if "encoding_format" in given else dict(given, encoding_format="base64")
+def base64_on_the_wire(call: Call) -> None:
+    """Unless the caller has a wish, which is then also the form of the result."""
+    if "encoding_format" not in call.body:
+        call.body["encoding_format"] = "base64"
+        call.finish = decode_base64
 
 
-def decode_base64(parsed: Any, given: Mapping[str, Any]) -> Any:
-    """Each embedding as a list of floats, unless the caller asked for another form."""
-    if not isinstance(given.get("encoding_format", omit), Omit):
-        return parsed
+def decode_base64(parsed: Any) -> Any:
+    """Each embedding as a list of floats."""
     if not isinstance(parsed, dict) or not parsed.get("data"):
         raise ValueError("No embedding data received")
     import array
@@ -9271,7 +8048,7 @@ class Embeddings(Resource[C]):
     with_raw_response: Embeddings[Raw[C]]
     with_streaming_response: Embeddings[Streamed[C]]
 
-    @POST("/embeddings", before=ask_for_base64, after=decode_base64)
+    @POST("/embeddings", adjust=base64_on_the_wire)
     def create(
         self, *, input: Union[str, List[str], Sequence[int], Sequence[Sequence[int]]],
         model: Union[
@@ -9325,9 +8102,7 @@ class Moderations(Resource[C]):
         self, *,
         input: Union[
             str, List[str],
-            Iterable[
-                Union[ModerationImageURLInputParam, ModerationTextInputParam, JSONObjectParam]
-            ],
+            Iterable[Like[Union[ModerationImageURLInputParam, ModerationTextInputParam]]],
         ],
         model: Union[
             str,
@@ -9432,7 +8207,7 @@ class ModerationCategoryScores(BaseModel):
 if TYPE_CHECKING:
 
     class ModerationImageURLInputParam(TypedDict, total=False):
-        image_url: Required[Union[ModerationImageURLParam, JSONObjectParam]]
+        image_url: Required[Like[ModerationImageURLParam]]
         type: Required[Literal["image_url"]]
 
     class ModerationImageURLParam(TypedDict, total=False):
@@ -9496,8 +8271,7 @@ class Files(Resource[C]):
     @POST("/files", form=("file",))
     def create(
         self, *, file: FileTypes, purpose: FilePurpose,
-        expires_after: Union[BatchCreateOutputExpiresAfterParam, JSONObjectParam] = omit,
-        **options: Unpack[Options]
+        expires_after: Like[BatchCreateOutputExpiresAfterParam] = omit, **options: Unpack[Options]
     ) -> FileObject:
         """Upload a file, of up to 512 MB, in constant memory.
 
@@ -9572,7 +8346,7 @@ class Batches(Resource[C]):
             "/v1/moderations", "/v1/images/generations", "/v1/images/edits", "/v1/videos",
         ],
         input_file_id: str, metadata: Optional[Mapping[str, str]] = omit,
-        output_expires_after: Union[BatchCreateOutputExpiresAfterParam, JSONObjectParam] = omit,
+        output_expires_after: Like[BatchCreateOutputExpiresAfterParam] = omit,
         **options: Unpack[Options]
     ) -> Batch:
         """Start a batch from an uploaded JSON Lines file of requests (`purpose="batch"`).
@@ -9687,13 +8461,11 @@ class FineTuningJobs(Resource[C]):
     def create(
         self, *,
         model: Union[str, Literal["babbage-002", "davinci-002", "gpt-3.5-turbo", "gpt-4o-mini"]],
-        training_file: str,
-        hyperparameters: Union[FineTuningHyperparametersParam, JSONObjectParam] = omit,
-        integrations: Optional[Iterable[Union[FineTuningIntegrationParam, JSONObjectParam]]] = omit,
-        metadata: Optional[Mapping[str, str]] = omit,
-        method: Union[FineTuningMethodParam, JSONObjectParam] = omit, seed: Optional[int] = omit,
-        suffix: Optional[str] = omit, validation_file: Optional[str] = omit,
-        **options: Unpack[Options]
+        training_file: str, hyperparameters: Like[FineTuningHyperparameters] = omit,
+        integrations: Optional[Iterable[Like[FineTuningIntegration]]] = omit,
+        metadata: Optional[Mapping[str, str]] = omit, method: Like[FineTuningMethod] = omit,
+        seed: Optional[int] = omit, suffix: Optional[str] = omit,
+        validation_file: Optional[str] = omit, **options: Unpack[Options]
     ) -> FineTuningJob:
         """Start to train a model on an uploaded file of examples.
 
@@ -9812,14 +8584,14 @@ class FineTuningAlphaGraders(Resource[C]):
 
     @POST("/fine_tuning/alpha/graders/run")
     def run(
-        self, *, grader: Union[GraderParam, JSONObjectParam], model_sample: str,
-        item: object = omit, **options: Unpack[Options]
+        self, *, grader: Like[Grader], model_sample: str, item: object = omit,
+        **options: Unpack[Options]
     ) -> GraderRunResponse:
         """Try a grader on one answer of a model: `reward` is what it gives for it."""
 
     @POST("/fine_tuning/alpha/graders/validate")
     def validate(
-        self, *, grader: Union[GraderParam, JSONObjectParam], **options: Unpack[Options]
+        self, *, grader: Like[Grader], **options: Unpack[Options]
     ) -> GraderValidateResponse:
         """Check that a grader is well formed, without running it; returns it as understood."""
 
@@ -9985,7 +8757,7 @@ class ScoreModelGrader(BaseModel):
 class MultiGrader(BaseModel):
     calculate_output: str
     graders: Union[
-        StringCheckGrader, TextSimilarityGrader, PythonGrader, ScoreModelGrader, LabelModelGrader,
+        StringCheckGrader, TextSimilarityGrader, PythonGrader, ScoreModelGrader, LabelModelGrader
     ]
     name: str
     type: Literal["multi"]
@@ -10098,131 +8870,7 @@ AutoFloat = Union[Literal["auto"], float]
 Grader = Union[StringCheckGrader, TextSimilarityGrader, PythonGrader, ScoreModelGrader, MultiGrader]
 
 if TYPE_CHECKING:
-
-    class FineTuningHyperparametersParam(TypedDict, total=False):
-        batch_size: AutoInt
-        learning_rate_multiplier: AutoFloat
-        n_epochs: AutoInt
-
-    class FineTuningIntegrationParam(TypedDict, total=False):
-        type: Required[Literal["wandb"]]
-        wandb: Required[Union[FineTuningWandbParam, JSONObjectParam]]
-
-    class FineTuningMethodParam(TypedDict, total=False):
-        type: Required[Literal["supervised", "dpo", "reinforcement"]]
-        dpo: Union[DpoMethodParam, JSONObjectParam]
-        reinforcement: Union[ReinforcementMethodParam, JSONObjectParam]
-        supervised: Union[SupervisedMethodParam, JSONObjectParam]
-
-    class StringCheckGraderParam(TypedDict, total=False):
-        input: Required[str]
-        name: Required[str]
-        operation: Required[Literal["eq", "ne", "like", "ilike"]]
-        reference: Required[str]
-        type: Required[Literal["string_check"]]
-
-    class TextSimilarityGraderParam(TypedDict, total=False):
-        evaluation_metric: Required[TextSimilarityMetric]
-        input: Required[str]
-        name: Required[str]
-        reference: Required[str]
-        type: Required[Literal["text_similarity"]]
-
-    class PythonGraderParam(TypedDict, total=False):
-        name: Required[str]
-        source: Required[str]
-        type: Required[Literal["python"]]
-        image_tag: str
-
-    class ScoreModelGraderParam(TypedDict, total=False):
-        input: Required[Iterable[Union[GraderInputParam, JSONObjectParam]]]
-        model: Required[str]
-        name: Required[str]
-        type: Required[Literal["score_model"]]
-        range: Sequence[float]
-        sampling_params: Union[GraderSamplingParam, JSONObjectParam]
-
-    class MultiGraderParam(TypedDict, total=False):
-        calculate_output: Required[str]
-        graders: Required[
-            Union[
-                StringCheckGraderParam, TextSimilarityGraderParam, PythonGraderParam,
-                ScoreModelGraderParam, LabelModelGraderParam, JSONObjectParam,
-            ]
-        ]
-        name: Required[str]
-        type: Required[Literal["multi"]]
-
-    class FineTuningWandbParam(TypedDict, total=False):
-        project: Required[str]
-        entity: Optional[str]
-        name: Optional[str]
-        tags: List[str]
-
-    class DpoMethodParam(TypedDict, total=False):
-        hyperparameters: Union[DpoHyperparametersParam, JSONObjectParam]
-
-    class ReinforcementMethodParam(TypedDict, total=False):
-        grader: Required[Union[GraderParam, JSONObjectParam]]
-        hyperparameters: Union[ReinforcementHyperparametersParam, JSONObjectParam]
-
-    class SupervisedMethodParam(TypedDict, total=False):
-        hyperparameters: Union[FineTuningHyperparametersParam, JSONObjectParam]
-
-    class GraderInputParam(TypedDict, total=False):
-        content: Required[
-            Union[
-                str, ResponseInputTextParam, GraderTextParam, GraderImageParam, GraderAudioParam,
-                Iterable[Union[GraderInputItemParam, JSONObjectParam]], JSONObjectParam,
-            ]
-        ]
-        role: Required[Literal["user", "assistant", "system", "developer"]]
-        type: Literal["message"]
-
-    class GraderSamplingParam(TypedDict, total=False):
-        max_completions_tokens: Optional[int]
-        reasoning_effort: Optional[ReasoningEffort]
-        seed: Optional[int]
-        temperature: Optional[float]
-        top_p: Optional[float]
-
-    class LabelModelGraderParam(TypedDict, total=False):
-        input: Required[Iterable[Union[GraderInputParam, JSONObjectParam]]]
-        labels: Required[List[str]]
-        model: Required[str]
-        name: Required[str]
-        passing_labels: Required[List[str]]
-        type: Required[Literal["label_model"]]
-
-    class DpoHyperparametersParam(FineTuningHyperparametersParam, total=False):
-        beta: AutoFloat
-
-    class ReinforcementHyperparametersParam(FineTuningHyperparametersParam, total=False):
-        compute_multiplier: AutoFloat
-        eval_interval: AutoInt
-        eval_samples: AutoInt
-        reasoning_effort: Literal["default", "low", "medium", "high"]
-
-    class GraderTextParam(TypedDict, total=False):
-        text: Required[str]
-        type: Required[Literal["output_text"]]
-
-    class GraderImageParam(TypedDict, total=False):
-        image_url: Required[str]
-        type: Required[Literal["input_image"]]
-        detail: str
-
-    class GraderAudioParam(TypedDict, total=False):
-        input_audio: Required[Union[ChatCompletionContentPartInputAudioDataParam, JSONObjectParam]]
-        type: Required[Literal["input_audio"]]
-
-    GraderParam = Union[
-        StringCheckGraderParam, TextSimilarityGraderParam, PythonGraderParam, ScoreModelGraderParam,
-        MultiGraderParam,
-    ]
-    GraderInputItemParam = Union[
-        str, ResponseInputTextParam, GraderTextParam, GraderImageParam, GraderAudioParam,
-    ]
+    GraderInputItemParam = Union[str, ResponseInputText, GraderText, GraderImage, GraderAudio]
 
 
 # ---- 8.11 Images ---- https://platform.openai.com/docs/api-reference/images
@@ -10308,7 +8956,7 @@ class ImageEditParams(Options, total=False):
     size: Optional[
         Union[str, Literal["1024x1024", "1536x1024", "1024x1536", "auto", "256x256", "512x512"]]
     ]
-    svg: Optional[Union[ToolImageGenerationSvgParam, JSONObjectParam]]  # who writes an svg
+    svg: Optional[Like[ToolImageGenerationSvg]]  # who writes an svg
     user: str  # older name of safety_identifier
 
 
@@ -10338,7 +8986,7 @@ class ImageGenerateParams(Options, total=False):
         ]
     ]
     style: Optional[Literal["vivid", "natural"]]  # for dall-e-3 only
-    svg: Optional[Union[ImageSvgParam, JSONObjectParam]]  # who writes an svg
+    svg: Optional[Like[ImageSvgParam]]  # who writes an svg
     user: str  # older name of safety_identifier
 
 
@@ -10389,13 +9037,13 @@ class Image(BaseModel):
 
 class ImageEventUsage(BaseModel):
     input_tokens: int
-    input_tokens_details: ResponseToolUsageImageGenInputTokensDetails
+    input_tokens_details: ResponseToolUsageImageGenTokensDetails
     output_tokens: int
     total_tokens: int
 
 
 class ImageUsage(ImageEventUsage):
-    output_tokens_details: Optional[ResponseToolUsageImageGenInputTokensDetails] = None
+    output_tokens_details: Optional[ResponseToolUsageImageGenTokensDetails] = None
 
 
 ImageEditStreamEvent = Union[ImageGenPartialImageEvent, ImageGenCompletedEvent]
@@ -10405,7 +9053,7 @@ if TYPE_CHECKING:
 
     class ImageSvgParam(TypedDict, total=False):
         model: Required[str]
-        reasoning: Optional[Union[ResponseConfigurationUpdateItemReasoningParam, JSONObjectParam]]
+        reasoning: Optional[Like[ResponseConfigurationReasoning]]
 
 
 # ---- 8.12 Audio ---- https://platform.openai.com/docs/api-reference/audio
@@ -10453,7 +9101,7 @@ class AudioSpeech(Resource[C]):
     def create(
         self, *, input: str,
         model: Union[
-            str, Literal["tts-1", "tts-1-hd", "gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15"],
+            str, Literal["tts-1", "tts-1-hd", "gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15"]
         ],
         voice: Union[
             str,
@@ -10461,7 +9109,7 @@ class AudioSpeech(Resource[C]):
                 "alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin",
                 "cedar", "fable", "onyx", "nova",
             ],
-            ChatCompletionAudioVoiceIDParam, JSONObjectParam,
+            Like[ChatCompletionAudioVoiceIDParam],
         ],
         instructions: str = omit,
         response_format: Literal["mp3", "opus", "aac", "flac", "wav", "pcm"] = omit,
@@ -10509,7 +9157,7 @@ class TranscriptionCreateParams(Options, total=False):
     """The parameters of audio.transcriptions.create()."""
     file: Required[FileTypes]
     model: Required[Union[str, AudioModel]]
-    chunking_strategy: Optional[Union[Literal["auto"], TranscriptionVadParam, JSONObjectParam]]
+    chunking_strategy: Optional[Union[Literal["auto"], Like[TranscriptionVadParam]]]
     include: List[Literal["logprobs"]]
     keywords: List[str]  # to expect
     known_speaker_names: List[str]  # of up to 4 speakers
@@ -10733,7 +9381,7 @@ class TranscriptionTokenDetails(BaseModel):
 
 
 TranscriptionStreamEvent = Union[
-    TranscriptionTextSegmentEvent, TranscriptionTextDeltaEvent, TranscriptionTextDoneEvent,
+    TranscriptionTextSegmentEvent, TranscriptionTextDeltaEvent, TranscriptionTextDoneEvent
 ]
 
 if TYPE_CHECKING:
@@ -10758,8 +9406,7 @@ class Uploads(Resource[C]):
     @POST("/uploads")
     def create(
         self, *, bytes: int, filename: str, mime_type: str, purpose: FilePurpose,
-        expires_after: Union[BatchCreateOutputExpiresAfterParam, JSONObjectParam] = omit,
-        **options: Unpack[Options]
+        expires_after: Like[BatchCreateOutputExpiresAfterParam] = omit, **options: Unpack[Options]
     ) -> Upload:
         """Announce a file of up to 8 GB, which then follows in parts.
 
@@ -10826,11 +9473,9 @@ class VectorStores(Resource[C]):
 
     @POST("/vector_stores", headers=ASSISTANTS_V2)
     def create(
-        self, *, chunking_strategy: Union[FileChunkingStrategyParam, JSONObjectParam] = omit,
-        description: str = omit,
-        expires_after: Union[VectorStoreExpiresAfterParam, JSONObjectParam] = omit,
-        file_ids: List[str] = omit, metadata: Optional[Mapping[str, str]] = omit, name: str = omit,
-        **options: Unpack[Options]
+        self, *, chunking_strategy: Like[FileChunkingStrategyParam] = omit, description: str = omit,
+        expires_after: Like[VectorStoreExpiresAfter] = omit, file_ids: List[str] = omit,
+        metadata: Optional[Mapping[str, str]] = omit, name: str = omit, **options: Unpack[Options]
     ) -> VectorStore:
         """Make a store in which files can be searched by meaning.
 
@@ -10845,7 +9490,7 @@ class VectorStores(Resource[C]):
     @POST("/vector_stores/{vector_store_id}", headers=ASSISTANTS_V2)
     def update(
         self, vector_store_id: str, *,
-        expires_after: Optional[Union[VectorStoreExpiresAfterParam, JSONObjectParam]] = omit,
+        expires_after: Optional[Like[VectorStoreExpiresAfter]] = omit,
         metadata: Optional[Mapping[str, str]] = omit, name: Optional[str] = omit,
         **options: Unpack[Options]
     ) -> VectorStore:
@@ -10865,10 +9510,9 @@ class VectorStores(Resource[C]):
     @POST("/vector_stores/{vector_store_id}/search", headers=ASSISTANTS_V2)
     def search(
         self, vector_store_id: str, *, query: Union[str, List[str]],
-        filters: Union[ComparisonFilterParam, CompoundFilterParam, JSONObjectParam] = omit,
-        max_num_results: int = omit,
-        ranking_options: Union[VectorStoreRankingOptionsParam, JSONObjectParam] = omit,
-        rewrite_query: bool = omit, **options: Unpack[Options]
+        filters: Like[Union[ComparisonFilter, CompoundFilter]] = omit, max_num_results: int = omit,
+        ranking_options: Like[VectorStoreRankingOptionsParam] = omit, rewrite_query: bool = omit,
+        **options: Unpack[Options]
     ) -> SyncPage[VectorStoreSearchResponse]:
         """Find the passages that match a question, the best first."""
 
@@ -10928,24 +9572,12 @@ if TYPE_CHECKING:
     class AutoFileChunkingStrategyParam(TypedDict, total=False):
         type: Required[Literal["auto"]]
 
-    class StaticFileChunkingStrategyObjectParam(TypedDict, total=False):
-        static: Required[Union[StaticFileChunkingStrategyParam, JSONObjectParam]]
-        type: Required[Literal["static"]]
-
-    class VectorStoreExpiresAfterParam(TypedDict, total=False):
-        anchor: Required[Literal["last_active_at"]]
-        days: Required[int]
-
     class VectorStoreRankingOptionsParam(TypedDict, total=False):
         ranker: Literal["none", "auto", "default-2024-11-15"]
         score_threshold: float
 
-    class StaticFileChunkingStrategyParam(TypedDict, total=False):
-        chunk_overlap_tokens: Required[int]
-        max_chunk_size_tokens: Required[int]
-
     FileChunkingStrategyParam = Union[
-        AutoFileChunkingStrategyParam, StaticFileChunkingStrategyObjectParam,
+        AutoFileChunkingStrategyParam, "StaticFileChunkingStrategyObject"
     ]
 
 
@@ -10966,8 +9598,7 @@ class VectorStoresFiles(Resource[C]):
     def create(
         self, vector_store_id: str, *, file_id: str,
         attributes: Optional[Mapping[str, Union[str, float, bool]]] = omit,
-        chunking_strategy: Union[FileChunkingStrategyParam, JSONObjectParam] = omit,
-        **options: Unpack[Options]
+        chunking_strategy: Like[FileChunkingStrategyParam] = omit, **options: Unpack[Options]
     ) -> VectorStoreFile:
         """Add an uploaded file to a vector store.
 
@@ -11068,10 +9699,8 @@ class VectorStoresFileBatches(Resource[C]):
     def create(
         self, vector_store_id: str, *,
         attributes: Optional[Mapping[str, Union[str, float, bool]]] = omit,
-        chunking_strategy: Union[FileChunkingStrategyParam, JSONObjectParam] = omit,
-        file_ids: List[str] = omit,
-        files: Iterable[Union[VectorStoreFileParam, JSONObjectParam]] = omit,
-        **options: Unpack[Options]
+        chunking_strategy: Like[FileChunkingStrategyParam] = omit, file_ids: List[str] = omit,
+        files: Iterable[Like[VectorStoreFileParam]] = omit, **options: Unpack[Options]
     ) -> VectorStoreFileBatch:
         """Add many uploaded files to a vector store at once.
 
@@ -11115,7 +9744,7 @@ if TYPE_CHECKING:
     class VectorStoreFileParam(TypedDict, total=False):
         file_id: Required[str]
         attributes: Optional[Mapping[str, Union[str, float, bool]]]
-        chunking_strategy: Union[FileChunkingStrategyParam, JSONObjectParam]
+        chunking_strategy: Like[FileChunkingStrategyParam]
 
 
 # ---- 8.17 Conversations ---- https://platform.openai.com/docs/api-reference/conversations
@@ -11130,7 +9759,7 @@ class Conversations(Resource[C]):
 
     @POST("/conversations")
     def create(
-        self, *, items: Optional[Iterable[Union[ResponseInputItemParam, JSONObjectParam]]] = omit,
+        self, *, items: Optional[Iterable[Like[ResponseInputItem]]] = omit,
         metadata: Optional[Mapping[str, str]] = omit, **options: Unpack[Options]
     ) -> Conversation:
         """Open a conversation, which keeps what is said across responses."""
@@ -11159,8 +9788,7 @@ class ConversationsItems(Resource[C]):
 
     @POST("/conversations/{conversation_id}/items", query=("include",))
     def create(
-        self, conversation_id: str, *,
-        items: Iterable[Union[ResponseInputItemParam, JSONObjectParam]],
+        self, conversation_id: str, *, items: Iterable[Like[ResponseInputItem]],
         include: List[ResponseIncludable] = omit, **options: Unpack[Options]
     ) -> ConversationItemList:
         """Add up to 20 items to a conversation; returns those that were added."""
@@ -11219,7 +9847,7 @@ class ConversationMessage(BaseModel):
         ]
     ]
     role: Literal[
-        "unknown", "user", "assistant", "system", "critic", "discriminator", "developer", "tool",
+        "unknown", "user", "assistant", "system", "critic", "discriminator", "developer", "tool"
     ]
     status: Literal["in_progress", "completed", "incomplete"]
     type: Literal["message"]
@@ -11260,14 +9888,12 @@ class Containers(Resource[C]):
 
     @POST("/containers")
     def create(
-        self, *, name: str,
-        expires_after: Union[ContainerExpiresAfterParam, JSONObjectParam] = omit,
+        self, *, name: str, expires_after: Like[ContainerExpiresAfter] = omit,
         file_ids: List[str] = omit, memory_limit: ContainerMemoryLimit = omit,
-        network_policy: Union[
-            ContainerNetworkPolicyDisabledParam, ContainerNetworkPolicyAllowlistParam,
-            JSONObjectParam,
+        network_policy: Like[
+            Union[ContainerNetworkPolicyDisabled, ContainerNetworkPolicyAllowlist]
         ] = omit,
-        skills: Iterable[Union[SkillReferenceParam, InlineSkillParam, JSONObjectParam]] = omit,
+        skills: Iterable[Like[Union[SkillReference, InlineSkill]]] = omit,
         **options: Unpack[Options]
     ) -> Container:
         """Start a container, in which the model can run code and keep files."""
@@ -11310,13 +9936,6 @@ class ContainerExpiresAfter(BaseModel):
 class ContainerNetworkPolicy(BaseModel):
     type: Literal["allowlist", "disabled"]
     allowed_domains: Optional[List[str]] = None
-
-
-if TYPE_CHECKING:
-
-    class ContainerExpiresAfterParam(TypedDict, total=False):
-        anchor: Required[Literal["last_active_at"]]
-        minutes: Required[int]
 
 
 # ---- 8.19 Container files ---- https://platform.openai.com/docs/api-reference/container-files
@@ -11510,13 +10129,13 @@ class Evals(Resource[C]):
     @POST("/evals")
     def create(
         self, *,
-        data_source_config: Union[
-            EvalCustomConfigParam, EvalLogsConfigParam, EvalStoredConfigParam, JSONObjectParam,
-        ],
+        data_source_config: Like[Union[EvalCustomConfigParam, EvalLogsConfig, EvalStoredConfig]],
         testing_criteria: Iterable[
-            Union[
-                EvalLabelModelParam, StringCheckGraderParam, EvalTextSimilarityParam,
-                EvalPythonParam, EvalScoreModelParam, JSONObjectParam,
+            Like[
+                Union[
+                    EvalLabelModelParam, StringCheckGrader, EvalTextSimilarity, EvalPython,
+                    EvalScoreModel,
+                ]
             ]
         ],
         metadata: Optional[Mapping[str, str]] = omit, name: str = omit, **options: Unpack[Options]
@@ -11559,10 +10178,7 @@ class EvalsRuns(Resource[C]):
     @POST("/evals/{eval_id}/runs")
     def create(
         self, eval_id: str, *,
-        data_source: Union[
-            EvalJSONLSourceParam, EvalCompletionsSourceParam, EvalResponsesSourceParam,
-            JSONObjectParam,
-        ],
+        data_source: Like[Union[EvalJSONLSource, EvalCompletionsSource, EvalResponsesSource]],
         metadata: Optional[Mapping[str, str]] = omit, name: str = omit, **options: Unpack[Options]
     ) -> EvalRun:
         """Test a model.
@@ -11884,7 +10500,7 @@ class EvalResponsesText(BaseModel):
 class ResponseFormatJSONSchemaSchema(BaseModel):
     name: str
     description: Optional[str] = None
-    schema_: Optional[Dict[str, object]] = None
+    schema_: Optional[Dict[str, object]] = stored_as("schema")
     strict: Optional[bool] = None
 
 
@@ -11902,132 +10518,13 @@ if TYPE_CHECKING:
         type: Required[Literal["custom"]]
         include_sample_schema: bool
 
-    class EvalLogsConfigParam(TypedDict, total=False):
-        type: Required[Literal["logs"]]
-        metadata: Mapping[str, object]
-
-    class EvalStoredConfigParam(TypedDict, total=False):
-        type: Required[Literal["stored_completions"]]
-        metadata: Mapping[str, object]
-
     class EvalLabelModelParam(TypedDict, total=False):
-        input: Required[Iterable[Union[EvalMessageParam, GraderInputParam, JSONObjectParam]]]
+        input: Required[Iterable[Like[Union[EvalMessage, GraderInput]]]]
         labels: Required[List[str]]
         model: Required[str]
         name: Required[str]
         passing_labels: Required[List[str]]
         type: Required[Literal["label_model"]]
-
-    class EvalTextSimilarityParam(TextSimilarityGraderParam, total=False):
-        pass_threshold: Required[float]
-
-    class EvalPythonParam(PythonGraderParam, total=False):
-        pass_threshold: float
-
-    class EvalScoreModelParam(ScoreModelGraderParam, total=False):
-        pass_threshold: float
-
-    class EvalJSONLSourceParam(TypedDict, total=False):
-        source: Required[Union[EvalFileContentParam, EvalFileIDParam, JSONObjectParam]]
-        type: Required[Literal["jsonl"]]
-
-    class EvalCompletionsSourceParam(TypedDict, total=False):
-        source: Required[
-            Union[
-                EvalFileContentParam, EvalFileIDParam, EvalStoredCompletionsParam, JSONObjectParam,
-            ]
-        ]
-        type: Required[Literal["completions"]]
-        input_messages: Union[EvalTemplateParam, EvalItemReferenceParam, JSONObjectParam]
-        model: str
-        sampling_params: Union[EvalCompletionsSamplingParam, JSONObjectParam]
-
-    class EvalResponsesSourceParam(TypedDict, total=False):
-        source: Required[
-            Union[EvalFileContentParam, EvalFileIDParam, EvalStoredResponsesParam, JSONObjectParam]
-        ]
-        type: Required[Literal["responses"]]
-        input_messages: Union[EvalResponsesTemplateParam, EvalItemReferenceParam, JSONObjectParam]
-        model: str
-        sampling_params: Union[EvalResponsesSamplingParam, JSONObjectParam]
-
-    class EvalMessageParam(TypedDict, total=False):
-        content: Required[str]
-        role: Required[str]
-
-    class EvalFileContentParam(TypedDict, total=False):
-        content: Required[Iterable[Union[EvalFileRowParam, JSONObjectParam]]]
-        type: Required[Literal["file_content"]]
-
-    class EvalFileIDParam(TypedDict, total=False):
-        id: Required[str]
-        type: Required[Literal["file_id"]]
-
-    class EvalStoredCompletionsParam(TypedDict, total=False):
-        type: Required[Literal["stored_completions"]]
-        created_after: Optional[int]
-        created_before: Optional[int]
-        limit: Optional[int]
-        metadata: Optional[Mapping[str, str]]
-        model: Optional[str]
-
-    class EvalTemplateParam(TypedDict, total=False):
-        template: Required[
-            Iterable[Union[EasyInputMessageParam, GraderInputParam, JSONObjectParam]]
-        ]
-        type: Required[Literal["template"]]
-
-    class EvalItemReferenceParam(TypedDict, total=False):
-        item_reference: Required[str]
-        type: Required[Literal["item_reference"]]
-
-    class EvalCompletionsSamplingParam(TypedDict, total=False):
-        max_completion_tokens: int
-        reasoning_effort: Optional[ReasoningEffort]
-        response_format: Union[
-            ResponseFormatTextParam, ResponseFormatJSONSchemaParam, ResponseFormatJSONObjectParam,
-            JSONObjectParam,
-        ]
-        seed: int
-        temperature: float
-        tools: Iterable[Union[ChatCompletionFunctionToolParam, JSONObjectParam]]
-        top_p: float
-
-    class EvalStoredResponsesParam(TypedDict, total=False):
-        type: Required[Literal["responses"]]
-        created_after: Optional[int]
-        created_before: Optional[int]
-        instructions_search: Optional[str]
-        metadata: Optional[object]
-        model: Optional[str]
-        reasoning_effort: Optional[ReasoningEffort]
-        temperature: Optional[float]
-        tools: Optional[List[str]]
-        top_p: Optional[float]
-        users: Optional[List[str]]
-
-    class EvalResponsesTemplateParam(TypedDict, total=False):
-        template: Required[Iterable[Union[EvalMessageParam, GraderInputParam, JSONObjectParam]]]
-        type: Required[Literal["template"]]
-
-    class EvalResponsesSamplingParam(TypedDict, total=False):
-        max_completion_tokens: int
-        reasoning_effort: Optional[ReasoningEffort]
-        seed: int
-        temperature: float
-        text: Union[EvalResponsesTextParam, JSONObjectParam]
-        tools: Iterable[Union[ToolParam, JSONObjectParam]]
-        top_p: float
-
-    class EvalFileRowParam(TypedDict, total=False):
-        item: Required[Mapping[str, object]]
-        sample: Mapping[str, object]
-
-    class EvalResponsesTextParam(TypedDict, total=False):
-        format: Union[
-            ResponseFormatTextParam, ResponseFormatTextJSONSchemaConfigParam,
-            ResponseFormatJSONObjectParam, JSONObjectParam,
-        ]
 
 
 # ---- 8.22 Webhooks ---- https://platform.openai.com/docs/api-reference/webhook-events
@@ -12184,11 +10681,11 @@ class BetaAssistants(Resource[C]):
         self, *, model: Union[str, ChatModel], description: Optional[str] = omit,
         instructions: Optional[str] = omit, metadata: Optional[Mapping[str, str]] = omit,
         name: Optional[str] = omit, reasoning_effort: Optional[ReasoningEffort] = omit,
-        response_format: Optional[Union[AssistantResponseFormatParam, JSONObjectParam]] = omit,
+        response_format: Optional[Like[AssistantResponseFormat]] = omit,
         temperature: Optional[float] = omit,
-        tool_resources: Optional[Union[ThreadToolResourcesParam, JSONObjectParam]] = omit,
-        tools: Iterable[Union[AssistantToolParam, JSONObjectParam]] = omit,
-        top_p: Optional[float] = omit, **options: Unpack[Options]
+        tool_resources: Optional[Like[ThreadToolResourcesParam]] = omit,
+        tools: Iterable[Like[AssistantTool]] = omit, top_p: Optional[float] = omit,
+        **options: Unpack[Options]
     ) -> Assistant:
         """Make an assistant: a model with instructions and tools."""
 
@@ -12202,11 +10699,10 @@ class BetaAssistants(Resource[C]):
         instructions: Optional[str] = omit, metadata: Optional[Mapping[str, str]] = omit,
         model: Union[str, ChatModel] = omit, name: Optional[str] = omit,
         reasoning_effort: Optional[ReasoningEffort] = omit,
-        response_format: Optional[Union[AssistantResponseFormatParam, JSONObjectParam]] = omit,
-        temperature: Optional[float] = omit,
-        tool_resources: Optional[Union[ToolResourcesParam, JSONObjectParam]] = omit,
-        tools: Iterable[Union[AssistantToolParam, JSONObjectParam]] = omit,
-        top_p: Optional[float] = omit, **options: Unpack[Options]
+        response_format: Optional[Like[AssistantResponseFormat]] = omit,
+        temperature: Optional[float] = omit, tool_resources: Optional[Like[ToolResources]] = omit,
+        tools: Iterable[Like[AssistantTool]] = omit, top_p: Optional[float] = omit,
+        **options: Unpack[Options]
     ) -> Assistant:
         """Change an assistant; what is left out stays as it is."""
 
@@ -12279,57 +10775,24 @@ class AssistantRankingOptions(BaseModel):
 
 
 AssistantResponseFormat = Union[
-    Literal["auto"], ResponseFormatText, ResponseFormatJSONObject, ResponseFormatJSONSchema,
+    Literal["auto"], ResponseFormatText, ResponseFormatJSONObject, ResponseFormatJSONSchema
 ]
 AssistantTool = Union[CodeInterpreterTool, AssistantFileSearchTool, ChatCompletionFunctionTool]
 
 if TYPE_CHECKING:
 
     class ThreadToolResourcesParam(TypedDict, total=False):
-        code_interpreter: Union[ToolResourcesCodeInterpreterParam, JSONObjectParam]
-        file_search: Union[ThreadFileSearchParam, JSONObjectParam]
-
-    class CodeInterpreterToolParam(TypedDict, total=False):
-        type: Required[Literal["code_interpreter"]]
-
-    class AssistantFileSearchToolParam(TypedDict, total=False):
-        type: Required[Literal["file_search"]]
-        file_search: Union[AssistantFileSearchParam, JSONObjectParam]
-
-    class ToolResourcesParam(TypedDict, total=False):
-        code_interpreter: Union[ToolResourcesCodeInterpreterParam, JSONObjectParam]
-        file_search: Union[ToolResourcesFileSearchParam, JSONObjectParam]
-
-    class ToolResourcesCodeInterpreterParam(TypedDict, total=False):
-        file_ids: List[str]
+        code_interpreter: Like[ToolResourcesCodeInterpreter]
+        file_search: Like[ThreadFileSearchParam]
 
     class ThreadFileSearchParam(TypedDict, total=False):
         vector_store_ids: List[str]
-        vector_stores: Iterable[Union[ThreadVectorStoreParam, JSONObjectParam]]
-
-    class AssistantFileSearchParam(TypedDict, total=False):
-        max_num_results: int
-        ranking_options: Union[AssistantRankingOptionsParam, JSONObjectParam]
-
-    class ToolResourcesFileSearchParam(TypedDict, total=False):
-        vector_store_ids: List[str]
+        vector_stores: Iterable[Like[ThreadVectorStoreParam]]
 
     class ThreadVectorStoreParam(TypedDict, total=False):
-        chunking_strategy: Union[FileChunkingStrategyParam, JSONObjectParam]
+        chunking_strategy: Like[FileChunkingStrategyParam]
         file_ids: List[str]
         metadata: Optional[Mapping[str, str]]
-
-    class AssistantRankingOptionsParam(TypedDict, total=False):
-        score_threshold: Required[float]
-        ranker: Literal["auto", "default_2024_08_21"]
-
-    AssistantToolParam = Union[
-        CodeInterpreterToolParam, AssistantFileSearchToolParam, ChatCompletionFunctionToolParam,
-    ]
-    AssistantResponseFormatParam = Union[
-        Literal["auto"], ResponseFormatTextParam, ResponseFormatJSONObjectParam,
-        ResponseFormatJSONSchemaParam,
-    ]
 
 
 # ---- 8.25 Threads ---- https://platform.openai.com/docs/api-reference/threads
@@ -12345,10 +10808,9 @@ class BetaThreads(Resource[C]):
 
     @POST("/threads", headers=ASSISTANTS_V2, deprecated=RESPONSES_API)
     def create(
-        self, *, messages: Iterable[Union[ThreadMessageParam, JSONObjectParam]] = omit,
+        self, *, messages: Iterable[Like[ThreadMessageParam]] = omit,
         metadata: Optional[Mapping[str, str]] = omit,
-        tool_resources: Optional[Union[ThreadToolResourcesParam, JSONObjectParam]] = omit,
-        **options: Unpack[Options]
+        tool_resources: Optional[Like[ThreadToolResourcesParam]] = omit, **options: Unpack[Options]
     ) -> Thread:
         """Open a thread, which keeps the messages between a user and assistants."""
 
@@ -12359,8 +10821,7 @@ class BetaThreads(Resource[C]):
     @POST("/threads/{thread_id}", headers=ASSISTANTS_V2, deprecated=RESPONSES_API)
     def update(
         self, thread_id: str, *, metadata: Optional[Mapping[str, str]] = omit,
-        tool_resources: Optional[Union[ToolResourcesParam, JSONObjectParam]] = omit,
-        **options: Unpack[Options]
+        tool_resources: Optional[Like[ToolResources]] = omit, **options: Unpack[Options]
     ) -> Thread:
         """Change the metadata or the tool resources of a thread."""
 
@@ -12397,16 +10858,14 @@ class ThreadCreateAndRunParams(Options, total=False):
     metadata: Optional[Mapping[str, str]]
     model: Optional[Union[str, ChatModel]]
     parallel_tool_calls: bool
-    response_format: Optional[Union[AssistantResponseFormatParam, JSONObjectParam]]
+    response_format: Optional[Like[AssistantResponseFormat]]
     temperature: Optional[float]
-    thread: Union[ThreadParam, JSONObjectParam]
-    tool_choice: Optional[
-        Union[Literal["none", "auto", "required"], AssistantToolChoiceParam, JSONObjectParam]
-    ]
-    tool_resources: Optional[Union[ToolResourcesParam, JSONObjectParam]]
-    tools: Optional[Iterable[Union[AssistantToolParam, JSONObjectParam]]]
+    thread: Like[ThreadParam]
+    tool_choice: Optional[Union[Literal["none", "auto", "required"], Like[AssistantToolChoice]]]
+    tool_resources: Optional[Like[ToolResources]]
+    tools: Optional[Iterable[Like[AssistantTool]]]
     top_p: Optional[float]
-    truncation_strategy: Optional[Union[TruncationStrategyParam, JSONObjectParam]]
+    truncation_strategy: Optional[Like[TruncationStrategy]]
 
 
 class Thread(BaseModel):
@@ -12487,32 +10946,15 @@ AssistantStreamEvent = Union[
 if TYPE_CHECKING:
 
     class ThreadMessageParam(TypedDict, total=False):
-        content: Required[Union[str, Iterable[Union[MessageContentPartParam, JSONObjectParam]]]]
+        content: Required[Union[str, Iterable[Like[MessageContentPartParam]]]]
         role: Required[Literal["user", "assistant"]]
-        attachments: Optional[Iterable[Union[MessageAttachmentParam, JSONObjectParam]]]
+        attachments: Optional[Iterable[Like[MessageAttachment]]]
         metadata: Optional[Mapping[str, str]]
 
     class ThreadParam(TypedDict, total=False):
-        messages: Iterable[Union[ThreadMessageParam, JSONObjectParam]]
+        messages: Iterable[Like[ThreadMessageParam]]
         metadata: Optional[Mapping[str, str]]
-        tool_resources: Optional[Union[ThreadToolResourcesParam, JSONObjectParam]]
-
-    class AssistantToolChoiceParam(TypedDict, total=False):
-        type: Required[Literal["function", "code_interpreter", "file_search"]]
-        function: Union[ChatCompletionNamedToolChoiceFunctionParam, JSONObjectParam]
-
-    class TruncationStrategyParam(TypedDict, total=False):
-        type: Required[Literal["auto", "last_messages"]]
-        last_messages: Optional[int]
-
-    class MessageAttachmentParam(TypedDict, total=False):
-        file_id: str
-        tools: Iterable[
-            Union[CodeInterpreterToolParam, MessageFileSearchToolParam, JSONObjectParam]
-        ]
-
-    class MessageFileSearchToolParam(TypedDict, total=False):
-        type: Required[Literal["file_search"]]
+        tool_resources: Optional[Like[ThreadToolResourcesParam]]
 
 
 # ---- 8.26 Messages ---- https://platform.openai.com/docs/api-reference/messages
@@ -12526,10 +10968,9 @@ class BetaThreadsMessages(Resource[C]):
 
     @POST("/threads/{thread_id}/messages", headers=ASSISTANTS_V2, deprecated=RESPONSES_API)
     def create(
-        self, thread_id: str, *,
-        content: Union[str, Iterable[Union[MessageContentPartParam, JSONObjectParam]]],
+        self, thread_id: str, *, content: Union[str, Iterable[Like[MessageContentPartParam]]],
         role: Literal["user", "assistant"],
-        attachments: Optional[Iterable[Union[MessageAttachmentParam, JSONObjectParam]]] = omit,
+        attachments: Optional[Iterable[Like[MessageAttachment]]] = omit,
         metadata: Optional[Mapping[str, str]] = omit, **options: Unpack[Options]
     ) -> Message:
         """Add a message to a thread; nothing answers it until a run."""
@@ -12739,24 +11180,8 @@ class FileReferenceDelta(BaseModel):
 
 if TYPE_CHECKING:
 
-    class ImageFileContentBlockParam(TypedDict, total=False):
-        image_file: Required[Union[ImageFileParam, JSONObjectParam]]
-        type: Required[Literal["image_file"]]
-
-    class ImageURLContentBlockParam(TypedDict, total=False):
-        image_url: Required[Union[ImageURLParam, JSONObjectParam]]
-        type: Required[Literal["image_url"]]
-
-    class ImageFileParam(TypedDict, total=False):
-        file_id: Required[str]
-        detail: Literal["auto", "low", "high"]
-
-    class ImageURLParam(TypedDict, total=False):
-        url: Required[str]
-        detail: Literal["auto", "low", "high"]
-
     MessageContentPartParam = Union[
-        ImageFileContentBlockParam, ImageURLContentBlockParam, ModerationTextInputParam,
+        ImageFileContentBlock, ImageURLContentBlock, ModerationTextInputParam
     ]
 
 
@@ -12819,14 +11244,12 @@ class BetaThreadsRuns(Resource[C]):
         """Stop a run; it is "cancelling" before it is "cancelled"."""
 
     def _submit_tool_outputs_plain(
-        self, run_id: str, *, thread_id: str,
-        tool_outputs: Iterable[Union[ToolOutputParam, JSONObjectParam]],
+        self, run_id: str, *, thread_id: str, tool_outputs: Iterable[Like[ToolOutputParam]],
         stream: Optional[Literal[False]] = ..., **options: Unpack[Options]
     ) -> Run: ...
     def _submit_tool_outputs_events(
-        self, run_id: str, *, thread_id: str,
-        tool_outputs: Iterable[Union[ToolOutputParam, JSONObjectParam]], stream: Literal[True],
-        **options: Unpack[Options]
+        self, run_id: str, *, thread_id: str, tool_outputs: Iterable[Like[ToolOutputParam]],
+        stream: Literal[True], **options: Unpack[Options]
     ) -> AssistantStreamEvent: ...
 
     @POST(
@@ -12835,8 +11258,7 @@ class BetaThreadsRuns(Resource[C]):
         events=_submit_tool_outputs_events,
     )
     def submit_tool_outputs(
-        self, run_id: str, *, thread_id: str,
-        tool_outputs: Iterable[Union[ToolOutputParam, JSONObjectParam]],
+        self, run_id: str, *, thread_id: str, tool_outputs: Iterable[Like[ToolOutputParam]],
         stream: Optional[bool] = omit, **options: Unpack[Options]
     ) -> Run:
         """Answer the tool calls that a run waits for, all of them at once.
@@ -12850,7 +11272,7 @@ class RunCreateParams(Options, total=False):
     assistant_id: Required[str]
     include: List[RunStepInclude]
     additional_instructions: Optional[str]  # go on from those of the assistant
-    additional_messages: Optional[Iterable[Union[ThreadMessageParam, JSONObjectParam]]]
+    additional_messages: Optional[Iterable[Like[ThreadMessageParam]]]
     instructions: Optional[str]  # take the place of those of the assistant
     max_completion_tokens: Optional[int]  # of the whole run
     max_prompt_tokens: Optional[int]  # of the whole run
@@ -12858,14 +11280,12 @@ class RunCreateParams(Options, total=False):
     model: Optional[Union[str, ChatModel]]
     parallel_tool_calls: bool
     reasoning_effort: Optional[ReasoningEffort]
-    response_format: Optional[Union[AssistantResponseFormatParam, JSONObjectParam]]
+    response_format: Optional[Like[AssistantResponseFormat]]
     temperature: Optional[float]
-    tool_choice: Optional[
-        Union[Literal["none", "auto", "required"], AssistantToolChoiceParam, JSONObjectParam]
-    ]
-    tools: Optional[Iterable[Union[AssistantToolParam, JSONObjectParam]]]
+    tool_choice: Optional[Union[Literal["none", "auto", "required"], Like[AssistantToolChoice]]]
+    tools: Optional[Iterable[Like[AssistantTool]]]
     top_p: Optional[float]
-    truncation_strategy: Optional[Union[TruncationStrategyParam, JSONObjectParam]]
+    truncation_strategy: Optional[Like[TruncationStrategy]]
 
 
 class Run(BaseModel):
@@ -13199,7 +11619,7 @@ class RealtimeCalls(Resource[C]):
 
     @POST(
         "/realtime/calls", form=("sdp", "session"), headers={"Accept": "application/sdp"},
-        last=offer_or_form,
+        adjust=offer_or_form,
     )
     def create(
         self, *, sdp: str, session: JSONObjectParam = omit, **options: Unpack[Options]
@@ -13293,7 +11713,7 @@ class BetaRealtimeSessions(Resource[C]):
     with_raw_response: BetaRealtimeSessions[Raw[C]]
     with_streaming_response: BetaRealtimeSessions[Streamed[C]]
 
-    @POST("/realtime/sessions", headers=ASSISTANTS_V2)
+    @POST("/realtime/sessions", headers=ASSISTANTS_V2, leading=())
     def create(self, **params: Unpack[BetaRealtimeSessionCreateParams]) -> BetaRealtimeSession:
         """Make a short-lived key, in `client_secret`, for a session with these settings."""
 
@@ -13546,15 +11966,18 @@ AgentServiceTier = Literal["auto", "default", "flex", "priority", "fast", "ultra
 
 
 def with_async(call: Call) -> None:
+    """The key "async", which Python reserves, may be given as "async_"."""
     call.body = renamed(call.body)
 
 
 def renamed(value: Any) -> Any:
-    """The key "async", which Python reserves, may be given as "async_"."""
     if isinstance(value, (list, tuple)):
         return [renamed(item) for item in value]
     if isinstance(value, dict):
-        return {"async" if k == "async_" else k: renamed(item) for k, item in value.items()}
+        return {
+            "async" if key == "async_" else key: item if key == "metadata" else renamed(item)
+            for key, item in value.items()
+        }
     return value
 
 
@@ -13568,7 +11991,7 @@ class Agents(Resource[C]):
     with_raw_response: Agents[Raw[C]]
     with_streaming_response: Agents[Streamed[C]]
 
-    @POST("/agents", headers=AGENTS_V1, last=with_async)
+    @POST("/agents", headers=AGENTS_V1, adjust=with_async)
     def create(self, *, model: str, **params: Unpack[AgentParams]) -> Agent:
         """Save an agent: a model with instructions and tools, to be used by many sessions."""
 
@@ -13576,7 +11999,7 @@ class Agents(Resource[C]):
     def retrieve(self, agent_id: str, **options: Unpack[Options]) -> Agent:
         """Fetch an agent."""
 
-    @POST("/agents/{agent_id}", headers=AGENTS_V1, last=with_async)
+    @POST("/agents/{agent_id}", headers=AGENTS_V1, adjust=with_async)
     def update(self, agent_id: str, *, model: str = omit, **params: Unpack[AgentParams]) -> Agent:
         """Change an agent; what is left out stays as it is."""
 
@@ -13646,7 +12069,7 @@ class AgentSessions(Resource[C]):
 
     @POST(
         "/agents/sessions", plain=_create_plain, events=_create_events, headers=AGENTS_V1,
-        last=with_async,
+        adjust=with_async,
     )
     def create(
         self, *, environment: JSONObjectParam, stream: Optional[bool] = omit,
@@ -13691,7 +12114,7 @@ class AgentSessionEvents(Resource[C]):
 
     @POST(
         "/agents/sessions/{session_id}/events",
-        headers={"Accept": "*/*", "OpenAI-Beta": "agents=v1"}, header=IDEMPOTENCY,
+        headers={"Accept": "*/*", "OpenAI-Beta": "agents=v1"}, as_headers=IDEMPOTENCY,
     )
     def create(
         self, session_id: str, *, events: Iterable[JSONObjectParam], idempotency_key: str = omit,
@@ -14082,7 +12505,7 @@ class AgentSessionCreateParams(Options, total=False):
     vault_ids: Optional[List[str]]
 
 
-# ---- 8.35 Agent environments ---- api-reference/agents/environments
+# ---- 8.35 Environments ---- https://platform.openai.com/docs/api-reference/agents/environments
 
 
 class AgentEnvironments(Resource[C]):
@@ -14093,7 +12516,7 @@ class AgentEnvironments(Resource[C]):
     with_raw_response: AgentEnvironments[Raw[C]]
     with_streaming_response: AgentEnvironments[Streamed[C]]
 
-    @POST("/agents/environments", headers=AGENTS_V1, header=IDEMPOTENCY)
+    @POST("/agents/environments", headers=AGENTS_V1, as_headers=IDEMPOTENCY)
     def create(
         self, *, environment: JSONObjectParam, vault_ids: Optional[List[str]] = omit,
         idempotency_key: str = omit, **options: Unpack[Options]
@@ -14176,7 +12599,7 @@ class EnvironmentInfo(BaseModel):
     plugins: List[OpenObject]
     skills: List[OpenObject]
     status: Literal[
-        "pending", "ready", "connected", "disconnected", "suspended", "expired", "failed",
+        "pending", "ready", "connected", "disconnected", "suspended", "expired", "failed"
     ]
     type: Literal["openai_hosted", "self_hosted"]
 
@@ -14326,7 +12749,7 @@ class AgentAutomations(Resource[C]):
     with_raw_response: AgentAutomations[Raw[C]]
     with_streaming_response: AgentAutomations[Streamed[C]]
 
-    @POST("/agents/automations", headers=AGENTS_V1, last=with_async)
+    @POST("/agents/automations", headers=AGENTS_V1, adjust=with_async)
     def create(
         self, *, expression: str = omit, name: str, target: JSONObjectParam, timezone: str = omit,
         type: Literal["periodic", "once"], metadata: Mapping[str, str] = omit, run_at: int = omit,
@@ -14338,7 +12761,7 @@ class AgentAutomations(Resource[C]):
     def retrieve(self, automation_id: str, **options: Unpack[Options]) -> AgentAutomation:
         """Fetch an automation."""
 
-    @POST("/agents/automations/{automation_id}", headers=AGENTS_V1, last=with_async)
+    @POST("/agents/automations/{automation_id}", headers=AGENTS_V1, adjust=with_async)
     def update(
         self, automation_id: str, *, expression: str = omit, metadata: Mapping[str, str] = omit,
         name: str = omit, run_at: int = omit, target: JSONObjectParam = omit, timezone: str = omit,
@@ -14543,7 +12966,7 @@ class BetaResponses(Resource[C]):
         self, *, stream: Literal[True], **params: Unpack[BetaResponseCreateParams]
     ) -> BetaResponseStreamEvent: ...
 
-    @POST("/responses?beta=true", plain=_create_plain, events=_create_events, header=BETAS)
+    @POST("/responses?beta=true", plain=_create_plain, events=_create_events, as_headers=BETAS)
     def create(
         self, *, stream: Optional[bool] = omit, **params: Unpack[BetaResponseCreateParams]
     ) -> BetaResponse:
@@ -14563,7 +12986,7 @@ class BetaResponses(Resource[C]):
 
     @GET(
         "/responses/{response_id}?beta=true", plain=_retrieve_plain, events=_retrieve_events,
-        header=BETAS,
+        as_headers=BETAS,
     )
     def retrieve(
         self, response_id: str, *, stream: Optional[bool] = omit,
@@ -14571,19 +12994,19 @@ class BetaResponses(Resource[C]):
     ) -> BetaResponse:
         """Fetch a stored response; with `stream=True` its events, from `starting_after` on."""
 
-    @DELETE("/responses/{response_id}?beta=true", headers={"Accept": "*/*"}, header=BETAS)
+    @DELETE("/responses/{response_id}?beta=true", headers={"Accept": "*/*"}, as_headers=BETAS)
     def delete(
         self, response_id: str, *, betas: Betas = omit, **options: Unpack[Options]
     ) -> None:
         """Delete a stored response.  Raises NotFoundError if there is none of this id."""
 
-    @POST("/responses/{response_id}/cancel?beta=true", header=BETAS)
+    @POST("/responses/{response_id}/cancel?beta=true", as_headers=BETAS)
     def cancel(
         self, response_id: str, *, betas: Betas = omit, **options: Unpack[Options]
     ) -> BetaResponse:
         """Stop a response that runs in the background; returns it as it was when it stopped."""
 
-    @POST("/responses/compact?beta=true", header=BETAS)
+    @POST("/responses/compact?beta=true", as_headers=BETAS)
     def compact(
         self, *, model: Optional[Union[ResponsesModel, str]], image: JSONObjectParam = omit,
         input: Optional[Union[str, Iterable[JSONObjectParam]]] = omit,
@@ -14603,7 +13026,7 @@ class BetaResponsesInputItems(Resource[C]):
     with_raw_response: BetaResponsesInputItems[Raw[C]]
     with_streaming_response: BetaResponsesInputItems[Streamed[C]]
 
-    @GET("/responses/{response_id}/input_items?beta=true", header=BETAS)
+    @GET("/responses/{response_id}/input_items?beta=true", as_headers=BETAS)
     def list(
         self, response_id: str, *, after: str = omit, include: List[ResponseIncludable] = omit,
         limit: int = omit, order: SortOrder = omit, betas: Betas = omit, **options: Unpack[Options]
@@ -14617,7 +13040,7 @@ class BetaResponsesInputTokens(Resource[C]):
     with_raw_response: BetaResponsesInputTokens[Raw[C]]
     with_streaming_response: BetaResponsesInputTokens[Streamed[C]]
 
-    @POST("/responses/input_tokens?beta=true", header=BETAS)
+    @POST("/responses/input_tokens?beta=true", as_headers=BETAS)
     def count(
         self, *, conversation: Optional[Union[str, JSONObjectParam]] = omit,
         input: Optional[Union[str, Iterable[JSONObjectParam]]] = omit,
@@ -14792,7 +13215,7 @@ class Decision(BaseModel):
     usage: OpenObject
 
 
-# ---- 8.42 Content provenance ---- api-reference/content-provenance-checks
+# ---- 8.42 Provenance ---- https://platform.openai.com/docs/api-reference/content-provenance-checks
 
 
 class ContentProvenanceChecks(Resource[C]):
