@@ -39,8 +39,9 @@ CONTENTS (grep '^## ' for the line numbers)
     6. Endpoints: from a method signature to a request
     7. Clients: options, credentials, and the loop that tries again
     8. Resources: the API, one subsection per reference page
-    9. Providers: the same API at Microsoft Azure
-    10. Module-level client: openai.api_key = "..."
+    9. Helpers: what takes more than one call, or more than JSON
+    10. Providers: the same API at Microsoft Azure
+    11. Module-level client: openai.api_key = "..."
 
 TO ADD AN ENDPOINT write a stub in its resource class (section 8); there is nothing to register:
 
@@ -4301,6 +4302,64 @@ def custom_call(
     return call
 
 
+# ---- 6.5 Methods that take several calls ----
+#
+# Polling, bulk uploads and their like are written once for both clients: as generators that yield
+# what has to be waited for, and are given what came of it.  What they yield is the result of a
+# call (which in the async client is to be awaited first), a Pause, or a Together.
+
+if TYPE_CHECKING:
+    Steps = Generator[Any, Any, R]
+
+    class Helper(Generic[P, Result]):
+        """A plain method or a coroutine method, by the type of the client."""
+
+        @overload
+        def __get__(self, api: Resource[OpenAI], owner: Any = ...) -> Callable[P, Result]: ...
+
+        @overload
+        def __get__(
+            self, api: Resource[AsyncOpenAI], owner: Any = ...
+        ) -> Callable[P, Coroutine[Any, Any, Result]]: ...
+
+        def __get__(self, api: Any, owner: Any = ...) -> Any: ...
+
+    def helper(steps: Callable[Concatenate[Any, P], Steps[R]]) -> Helper[P, R]: ...
+
+else:
+
+    def helper(steps):
+        """Make a method of a generator function; it has no raw and no streaming view."""
+
+        def method(api, *args, **kwargs):
+            if api._view:
+                raise AttributeError(
+                    f"{steps.__qualname__} takes several calls: it has no view of a single response"
+                )
+            return api._client._take(steps(api, *args, **kwargs))
+
+        method.__name__, method.__doc__ = steps.__name__, steps.__doc__
+        method.__qualname__, method.__wrapped__ = steps.__qualname__, steps
+        return method
+
+
+class Pause:
+    """Wait for so many seconds; in the async client without a thread."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+class Together:
+    """Take the steps of several generators, up to `limit` of them at a time.
+
+    Gives a list of what each returned, or the exception that it raised, in their order.
+    """
+
+    def __init__(self, jobs: Iterable[Steps[Any]], limit: int) -> None:
+        self.jobs, self.limit = jobs, limit
+
+
 ########################################################################
 ## 7. Clients: options, credentials, and the loop that tries again
 ########################################################################
@@ -4455,7 +4514,7 @@ class BaseClient(API[C]):
         def _client(self):  # a property, because an attribute would be a cycle that keeps it alive
             return self
 
-    # What a provider other than OpenAI changes: see section 9.
+    # What a provider other than OpenAI changes: see section 10.
 
     def _key_from_environment(self) -> Optional[str]:
         return os.environ.get("OPENAI_API_KEY")
@@ -4971,6 +5030,56 @@ class OpenAI(BaseClient["OpenAI"]):
     def _perform(self, call: Call) -> Any:
         return self._viewed(self._send(call, self._key(), self._key), call)
 
+    def _take(self, steps: Steps[R]) -> R:
+        """Do what a helper waits for (see 6.5), step by step, and return what it returns."""
+        answer: Any = None
+        error: Optional[BaseException] = None
+        try:
+            while True:
+                step = steps.send(answer) if error is None else steps.throw(error)
+                answer, error = step, None  # a call is over already
+                try:
+                    if isinstance(step, Pause):
+                        answer = sleep(step.seconds)
+                    elif isinstance(step, Together):
+                        answer = self._take_together(step)
+                except BaseException as err:  # Ctrl-C: the helper may have something to undo
+                    error = err
+        except StopIteration as done:
+            result: R = done.value
+            return result
+        finally:
+            del error  # which holds this frame
+
+    def _take_together(self, step: Together) -> List[Any]:
+        import threading
+
+        jobs = iter(enumerate(step.jobs))
+        results: Dict[int, Any] = {}
+        lock = threading.Lock()
+        stopped = threading.Event()
+
+        def work() -> None:
+            while not stopped.is_set():
+                with lock:
+                    i, steps = next(jobs, (-1, None))
+                if steps is None:
+                    return
+                try:
+                    results[i] = self._take(steps)
+                except BaseException as err:  # for the caller, who gets it in the list
+                    results[i] = err
+
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(step.limit)]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        finally:
+            stopped.set()  # on Ctrl-C: no thread begins another job
+        return [results[i] for i in sorted(results)]
+
     def _key(self) -> str:
         if isinstance(self.api_key, str) or self.api_key is None:
             return self.api_key or ""
@@ -5132,6 +5241,52 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
             return result
 
         return await self._run(work, stop)
+
+    async def _take(self, steps: Steps[R]) -> R:
+        """Do what a helper waits for (see 6.5), step by step, and return what it returns."""
+        import asyncio
+
+        answer: Any = None
+        error: Optional[BaseException] = None
+        try:
+            while True:
+                step = steps.send(answer) if error is None else steps.throw(error)
+                answer = error = None
+                try:
+                    if isinstance(step, Pause):
+                        await asyncio.sleep(step.seconds)
+                    elif isinstance(step, Together):
+                        answer = await self._take_together(step)
+                    else:
+                        answer = await step if hasattr(step, "__await__") else step
+                except BaseException as err:  # cancelled: the helper may have something to undo
+                    error = err
+        except StopIteration as done:
+            result: R = done.value
+            return result
+        finally:
+            del error  # which holds this frame
+
+    async def _take_together(self, step: Together) -> List[Any]:
+        import asyncio
+
+        jobs = iter(enumerate(step.jobs))
+        results: Dict[int, Any] = {}
+
+        async def work() -> None:
+            for i, steps in jobs:
+                try:
+                    results[i] = await self._take(steps)
+                except Exception as err:  # for the caller, who gets it in the list
+                    results[i] = err
+
+        tasks = [asyncio.ensure_future(work()) for _ in range(step.limit)]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        return [results[i] for i in sorted(results)]
 
     async def _key(self) -> str:
         if isinstance(self.api_key, str) or self.api_key is None:
@@ -8304,6 +8459,25 @@ class Files(Resource[C]):
     )
     def retrieve_content(self, file_id: str, **options: Unpack[Options]) -> str:
         """Download a file as text."""
+
+    @helper
+    def wait_for_processing(
+        self: Files[OpenAI], id: str, *, poll_interval: float = 5.0, max_wait_seconds: float = 1800,
+    ) -> Steps[FileObject]:
+        """Wait until a file is processed, asking every `poll_interval` seconds; returns it.
+
+        Raises RuntimeError if it is not after `max_wait_seconds`.
+        """
+        deadline = clock() + max_wait_seconds
+        while True:
+            file: FileObject = yield self.retrieve(id)
+            if file.status in ("processed", "error", "deleted"):
+                return file
+            if clock() > deadline:
+                raise RuntimeError(
+                    f"file {id} was not processed within {max_wait_seconds} seconds"
+                )
+            yield Pause(poll_interval)
 
 
 class FileObject(BaseModel):
@@ -14778,10 +14952,146 @@ class SpendParams(Options, total=False):
 
 
 ########################################################################
-## 9. Providers: the same API at Microsoft Azure
+## 9. Helpers: what takes more than one call, or more than JSON
 ########################################################################
 
-# ---- 9.1 Azure ---- https://learn.microsoft.com/azure/ai-foundry/openai/reference
+# ---- 9.1 Structured outputs ---- https://platform.openai.com/docs/guides/structured-outputs
+
+
+# ---- 9.2 Tools from functions ---- https://platform.openai.com/docs/guides/function-calling
+
+
+# ---- 9.3 Streams that accumulate ---- https://platform.openai.com/docs/guides/streaming-responses
+
+
+class EventStream(Generic[E]):
+    """Events made of those of a Stream, which a state accumulates: `state.handle(item)` has them.
+
+    Iterate over it within `with`; what it has accumulated can be read during and after that.
+    """
+
+    def __init__(self, raw: Stream[Any], state: Any) -> None:
+        self._raw_stream, self._state = raw, state
+        self._events: Generator[E, None, None] = self._iterate(raw, state)
+
+    @staticmethod  # see Stream
+    def _iterate(raw: Stream[Any], state: Any) -> Generator[Any, None, None]:
+        for item in raw:
+            yield from state.handle(item)
+
+    @property
+    def response(self) -> HTTPResponse:
+        return self._raw_stream.response
+
+    def __iter__(self) -> Iterator[E]:
+        return self._events
+
+    def __next__(self) -> E:
+        return next(self._events)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the connection; iteration is over."""
+        self._raw_stream.close()
+
+    def until_done(self) -> Self:
+        """Read the stream to its end."""
+        for _ in self._events:
+            pass
+        return self
+
+
+class AsyncEventStream(Generic[E]):
+    """The same for the async client."""
+
+    def __init__(self, raw: AsyncStream[Any], state: Any) -> None:
+        self._raw_stream, self._state = raw, state
+        self._events: List[E] = []  # last first
+
+    @property
+    def response(self) -> HTTPResponse:
+        return self._raw_stream.response
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> E:
+        while not self._events:
+            self._events = self._state.handle(await self._raw_stream.__anext__())[::-1]
+        return self._events.pop()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Release the connection; iteration is over."""
+        self._events = []
+        await self._raw_stream.close()
+
+    async def until_done(self) -> Self:
+        """Read the stream to its end."""
+        async for _ in self:
+            pass
+        return self
+
+
+class StreamManager(Generic[T]):
+    """What a stream() method returns: `with` sends the request, and hangs up at its end."""
+
+    def __init__(self, start: Callable[[], T]) -> None:
+        self._start = start
+        self._stream: Any = None
+
+    def __enter__(self) -> T:
+        stream = self._stream = self._start()
+        return stream
+
+    def __exit__(self, *exc: object) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+
+class AsyncStreamManager(Generic[T]):
+    """The same for the async client: `async with`."""
+
+    def __init__(self, start: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._start = start
+        self._stream: Any = None
+
+    async def __aenter__(self) -> T:
+        stream = self._stream = await self._start()
+        return stream
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._stream is not None:
+            await self._stream.close()
+
+
+# ---- 9.4 Assistants ---- https://platform.openai.com/docs/api-reference/assistants-streaming
+
+
+# ---- 9.5 Polling ----
+
+
+# ---- 9.6 Uploads in bulk ----
+
+
+# ---- 9.7 Webhooks ---- https://platform.openai.com/docs/guides/webhooks
+
+
+########################################################################
+## 10. Providers: the same API at Microsoft Azure
+########################################################################
+
+# ---- 10.1 Azure ---- https://learn.microsoft.com/azure/ai-foundry/openai/reference
 
 # At Azure these take the model from the URL: /deployments/{model}/chat/completions.
 DEPLOYMENT_PATHS = frozenset(
@@ -14928,7 +15238,7 @@ class AsyncAzureOpenAI(AzureOptions["AsyncOpenAI"], AsyncOpenAI):
 
 
 ########################################################################
-## 10. Module-level client: openai.api_key = "..."
+## 11. Module-level client: openai.api_key = "..."
 ########################################################################
 # `import openai_lite as openai; openai.api_key = ...; openai.chat.completions.create(...)`.
 # The options are read at each use; the client is made again when one of them has changed.

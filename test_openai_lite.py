@@ -5622,7 +5622,37 @@ def test_responses_of_the_beta_hold_what_agents_said() -> None:
 
 
 ########################################################################
-## 9. Providers
+## 9. Helpers
+########################################################################
+
+
+def file_with(status: str) -> bytes:
+    return answer({"id": "file-1", "object": "file", "status": status})
+
+
+@BOTH
+def test_wait_for_processing_asks_until_the_file_is_processed(make: Any) -> None:
+    with RawServer(*map(file_with, ("uploaded", "uploaded", "processed"))) as server:
+        client = make(api_key=KEY, base_url=server.url)
+        file = call(client, "files.wait_for_processing", id="file-1", poll_interval=0.01)
+    assert file.status == "processed" and len(server.requests) == 3
+
+
+@BOTH
+def test_wait_for_processing_gives_up_after_max_wait_seconds(make: Any) -> None:
+    with RawServer(*[file_with("uploaded")] * 9) as server:
+        client = make(api_key=KEY, base_url=server.url)
+        with pytest.raises(RuntimeError, match="file-1 was not processed within 0.05 seconds"):
+            call(client, "files.wait_for_processing", id="file-1", poll_interval=0.03,
+                 max_wait_seconds=0.05)
+        with pytest.raises(TypeError, match="unexpected keyword argument 'poll'"):
+            call(client, "files.wait_for_processing", id="file-1", poll=1)
+        with pytest.raises(AttributeError, match="no view of a single response"):
+            client.files.with_raw_response.wait_for_processing("file-1")
+
+
+########################################################################
+## 10. Providers
 ########################################################################
 
 # ---- 9.1 Azure ----
@@ -5719,7 +5749,7 @@ def test_azure_options_that_do_not_suffice(options: Any, message: str, make: Any
 
 
 ########################################################################
-## 10. Module-level client
+## 11. Module-level client
 ########################################################################
 
 
