@@ -14964,6 +14964,62 @@ class SpendParams(Options, total=False):
 # ---- 9.3 Streams that accumulate ---- https://platform.openai.com/docs/guides/streaming-responses
 
 
+def accumulate_delta(acc: Dict[str, Any], delta: Mapping[str, Any]) -> Dict[str, Any]:
+    """Merge `delta` into `acc`, which has what came before it, and return that.
+
+    {"a": "Hel", "b": [{"index": 0, "n": 1}]} and {"a": "lo", "b": [{"index": 0, "n": 2}]} make
+    {"a": "Hello", "b": [{"index": 0, "n": 3}]}.  `acc` never holds a part of `delta` itself.
+    """
+    for key, new in delta.items():
+        if new is None:
+            acc.setdefault(key, None)
+        else:  # what something is, and where it belongs, is said again: it does not add up
+            acc[key] = continued(None if key in ("type", "index") else acc.get(key), new)
+    return acc
+
+
+def continued(old: Any, new: Any) -> Any:
+    """What `old` becomes with `new` after it; for None a copy of `new`."""
+    if isinstance(new, dict) and (old is None or isinstance(old, dict)):
+        return accumulate_delta({} if old is None else old, new)
+    if isinstance(new, list) and (old is None or isinstance(old, list)):
+        entries: List[Any] = [] if old is None else old
+        for entry in new:  # also of the first list: two entries may be pieces of one
+            index = entry.get("index") if isinstance(entry, dict) else None
+            place, found = (
+                place_of(index, entries) if isinstance(index, int) else (len(entries), False)
+            )
+            if found:
+                accumulate_delta(entries[place], entry)
+            else:
+                entries.insert(place, continued(None, entry))
+        return entries
+    if old is None or isinstance(old, bool) and isinstance(new, bool):
+        return new
+    if isinstance(old, str) and isinstance(new, str):
+        return old + new
+    if isinstance(old, (int, float)) and isinstance(new, (int, float)):
+        return old + new
+    return old  # of another type, which makes no sense
+
+
+def place_of(index: int, entries: Sequence[Any]) -> Tuple[int, bool]:
+    """Where the entry of this index is, and True; or where it belongs, and False.
+
+    An entry that does not tell its index is at the one where it stands.  Indices may leave gaps and
+    come in any order, so that place and index need not be the same.
+    """
+    for place in range(min(index, len(entries) - 1), -1, -1):
+        entry = entries[place]
+        own = entry.get("index") if isinstance(entry, dict) else -1
+        own = own if isinstance(own, int) else place
+        if own == index:
+            return place, True
+        if own < index:
+            return place + 1, False
+    return 0, False
+
+
 class EventStream(Generic[E]):
     """Events made of those of a Stream, which a state accumulates: `state.handle(item)` has them.
 

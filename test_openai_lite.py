@@ -5651,6 +5651,73 @@ def test_wait_for_processing_gives_up_after_max_wait_seconds(make: Any) -> None:
             client.files.with_raw_response.wait_for_processing("file-1")
 
 
+# ---- 9.3 Streams that accumulate ----
+
+# Deltas, and what they make together.
+DELTAS: List[Tuple[str, List[Dict[str, Any]], Dict[str, Any]]] = [
+    ("strings are joined", [{"a": "Hel"}, {"a": "lo"}], {"a": "Hello"}),
+    ("null gives way", [{"a": None}, {"a": "x"}, {"a": None}], {"a": "x"}),
+    ("numbers add up", [{"a": 1, "b": 0.5}, {"a": 2, "b": 1}], {"a": 3, "b": 1.5}),
+    ("truth does not add up", [{"a": True}, {"a": True}], {"a": True}),
+    ("objects are merged", [{"a": {"b": "x", "c": 1}}, {"a": {"b": "y", "d": 2}}],
+     {"a": {"b": "xy", "c": 1, "d": 2}}),
+    ("type and index are replaced", [{"type": "a", "index": 1}, {"type": "b", "index": 1}],
+     {"type": "b", "index": 1}),
+    ("null is no type", [{"type": "a", "index": 1}, {"type": None, "index": None}],
+     {"type": "a", "index": 1}),
+    ("what is unknown is kept", [{"new": [1, {"x": "y"}]}, {"newer": {"a": "b"}}],
+     {"new": [1, {"x": "y"}], "newer": {"a": "b"}}),
+    ("a value of another type changes nothing", [{"a": "x"}, {"a": {"b": 1}}], {"a": "x"}),
+    ("lists of strings go on", [{"a": ["x"]}, {"a": ["y", "z"]}], {"a": ["x", "y", "z"]}),
+    ("entries of one index are merged",
+     [{"a": [{"index": 0, "s": "x", "type": "t"}]}, {"a": [{"index": 0, "s": "y", "type": "t"}]}],
+     {"a": [{"index": 0, "s": "xy", "type": "t"}]}),
+    ("two pieces of one entry in the first delta",
+     [{"a": [{"index": 0, "s": "x"}, {"index": 0, "s": "y"}, {"index": 1, "s": "z"}]}],
+     {"a": [{"index": 0, "s": "xy"}, {"index": 1, "s": "z"}]}),
+    ("two pieces of one entry in a nested list of a new entry",
+     [{"a": [{"index": 0, "b": [{"index": 0, "s": "x"}, {"index": 0, "s": "y"}]}]}],
+     {"a": [{"index": 0, "b": [{"index": 0, "s": "xy"}]}]}),
+    ("an empty list is filled", [{"a": []}, {"a": [{"index": 0, "s": "x"}]},
+     {"a": [{"index": 0, "s": "y"}]}], {"a": [{"index": 0, "s": "xy"}]}),
+    ("a gap", [{"a": [{"index": 2, "s": "x"}]}, {"a": [{"index": 2, "s": "y"}]}],
+     {"a": [{"index": 2, "s": "xy"}]}),
+    ("out of order", [{"a": [{"index": i, "s": s}]} for i, s in enumerate("abc")][::-1]
+     + [{"a": [{"index": 3, "s": "d"}, {"index": 1, "s": "!"}]}],
+     {"a": [{"index": i, "s": s} for i, s in enumerate(["a", "b!", "c", "d"])]}),
+    ("a gap in the middle", [{"a": [{"index": i, "s": str(i)}]} for i in (5, 1, 3, 5, 1)],
+     {"a": [{"index": 1, "s": "11"}, {"index": 3, "s": "3"}, {"index": 5, "s": "55"}]}),
+    ("entries that do not tell their index", [{"a": [{"s": "x"}, {"s": "y"}]},
+     {"a": [{"index": 1, "s": "z"}, {"index": 2, "s": "!"}]}],
+     {"a": [{"s": "x"}, {"s": "yz", "index": 1}, {"index": 2, "s": "!"}]}),
+    ("entries without an index are appended", [{"a": [{"index": 0, "s": "x"}]}, {"a": [{"s": "y"}]},
+     {"a": [{"index": None, "s": "z"}, ["w"]]}, {"a": [{"index": 2, "s": "!"}]}],
+     {"a": [{"index": 0, "s": "x"}, {"s": "y"}, {"index": 2, "s": "z!"}, ["w"]]}),
+    ("an index that cannot be", [{"a": [{"index": 0, "s": "x"}, {"index": -1, "s": "y"}]}],
+     {"a": [{"index": -1, "s": "y"}, {"index": 0, "s": "x"}]}),
+]
+
+
+@pytest.mark.parametrize("deltas, whole", [row[1:] for row in DELTAS], ids=[r[0] for r in DELTAS])
+def test_deltas_add_up_to_the_whole_and_stay_as_they_were(
+    deltas: List[Dict[str, Any]], whole: Dict[str, Any]
+) -> None:
+    before = copy.deepcopy(deltas)
+    acc: Dict[str, Any] = {}
+    for delta in deltas:
+        assert openai.accumulate_delta(acc, delta) is acc
+    assert acc == whole
+    assert deltas == before
+
+
+def test_many_entries_cost_no_more_each() -> None:
+    acc: Dict[str, Any] = {}
+    for i in range(20_000):
+        openai.accumulate_delta(acc, {"a": [{"index": i, "s": "x"}]})
+    openai.accumulate_delta(acc, {"a": [{"index": i, "s": "y"} for i in range(20_000)]})
+    assert len(acc["a"]) == 20_000 and {entry["s"] for entry in acc["a"]} == {"xy"}
+
+
 ########################################################################
 ## 10. Providers
 ########################################################################
