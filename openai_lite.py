@@ -8470,7 +8470,7 @@ class Files(Resource[C]):
         """
         deadline = clock() + max_wait_seconds
         while True:
-            file: FileObject = yield self.retrieve(id)
+            file: FileObject = (yield self.retrieve(id))  # Python 3.7 wants them
             if file.status in ("processed", "error", "deleted"):
                 return file
             if clock() > deadline:
