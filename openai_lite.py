@@ -63,17 +63,18 @@ __version__ = VERSION = "0.1.0"
 __title__ = "openai_lite"
 __all__ = [
     "APIConnectionError", "APIError", "APIResponse", "APIResponseValidationError", "APIStatusError",
-    "APITimeoutError", "AsyncAPIResponse", "AsyncAzureOpenAI", "AsyncClient", "AsyncOpenAI",
-    "AsyncStream", "AuthenticationError", "AzureOpenAI", "BadRequestError", "BaseModel", "Client",
-    "ConflictError", "ContentFilterFinishReasonError", "DEFAULT_CONNECTION_LIMITS",
-    "DEFAULT_MAX_RETRIES", "DEFAULT_TIMEOUT", "DataResidency", "DefaultAioHttpClient",
-    "DefaultAsyncHttpx2Client", "DefaultAsyncHttpxClient", "DefaultHttpx2Client",
-    "DefaultHttpxClient", "HTTPRequest", "HTTPResponse", "HTTPTransport",
-    "HttpxBinaryResponseContent", "InternalServerError", "InvalidWebhookSignatureError",
-    "LengthFinishReasonError", "Limits", "NOT_GIVEN", "NoneType", "NotFoundError", "NotGiven",
-    "OAuthError", "Omit", "OpenAI", "OpenAIError", "PermissionDeniedError", "RateLimitError",
-    "RequestOptions", "Stream", "Timeout", "UnprocessableEntityError", "__title__", "__version__",
-    "file_from_path", "httpx", "not_given", "omit",
+    "APITimeoutError", "AssistantEventHandler", "AsyncAPIResponse", "AsyncAssistantEventHandler",
+    "AsyncAzureOpenAI", "AsyncClient", "AsyncOpenAI", "AsyncStream", "AuthenticationError",
+    "AzureOpenAI", "BadRequestError", "BaseModel", "Client", "ConflictError",
+    "ContentFilterFinishReasonError", "DEFAULT_CONNECTION_LIMITS", "DEFAULT_MAX_RETRIES",
+    "DEFAULT_TIMEOUT", "DataResidency", "DefaultAioHttpClient", "DefaultAsyncHttpx2Client",
+    "DefaultAsyncHttpxClient", "DefaultHttpx2Client", "DefaultHttpxClient", "HTTPRequest",
+    "HTTPResponse", "HTTPTransport", "HttpxBinaryResponseContent", "InternalServerError",
+    "InvalidWebhookSignatureError", "LengthFinishReasonError", "Limits", "NOT_GIVEN", "NoneType",
+    "NotFoundError", "NotGiven", "OAuthError", "Omit", "OpenAI", "OpenAIError",
+    "PermissionDeniedError", "RateLimitError", "RequestOptions", "Stream", "Timeout",
+    "UnprocessableEntityError", "__title__", "__version__", "file_from_path", "httpx", "not_given",
+    "omit",
 ]
 
 
@@ -94,8 +95,9 @@ if TYPE_CHECKING:
     from re import compile as Pattern
     from types import MethodType, TracebackType
     from typing import (
-        IO, Any, AsyncIterator, Callable, ClassVar, Coroutine, Dict, Generator, Generic, Iterable,
-        Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union, overload,
+        IO, Any, AsyncGenerator, AsyncIterator, Callable, ClassVar, Coroutine, Dict, Generator,
+        Generic, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union,
+        overload,
     )
 
     from typing_extensions import (
@@ -3168,10 +3170,14 @@ class AsyncPaginator(Generic[T, PageT]):
 # ---- 5.4 Streams ----
 
 # Event types after which a stream has nothing more to say.
-TERMINAL_EVENTS = frozenset((
+RUN_ENDS = (
+    "thread.run.completed", "thread.run.requires_action", "thread.run.incomplete",
+    "thread.run.failed", "thread.run.cancelled", "thread.run.expired",
+)
+TERMINAL_EVENTS = (
     "response.completed", "response.failed", "response.incomplete", "error", "speech.audio.done",
-    "transcript.text.done", "image_generation.completed", "image_edit.completed",
-))
+    "transcript.text.done", "image_generation.completed", "image_edit.completed", *RUN_ENDS,
+)
 
 
 class StreamReader:
@@ -3261,7 +3267,7 @@ class StreamReader:
 
     def seems_complete(self) -> bool:
         for item in self.recent:
-            if getattr(item, "type", None) in TERMINAL_EVENTS:
+            if any(getattr(item, name, None) in TERMINAL_EVENTS for name in ("type", "event")):
                 return True
             if any(getattr(c, "finish_reason", None) for c in getattr(item, "choices", None) or ()):
                 return True
@@ -4341,6 +4347,33 @@ else:
         method.__name__, method.__doc__ = steps.__name__, steps.__doc__
         method.__qualname__, method.__wrapped__ = steps.__qualname__, steps
         return method
+
+
+def handled(endpoint: Any) -> Any:
+    """Make a method of an endpoint that streams a run: it returns a manager of a handler (9.4)."""
+
+    def method(api: Any, *, event_handler: Any = None, **params: Any) -> Any:
+        if api._view:
+            raise AttributeError(
+                f"{method.__qualname__} gives its events to a handler: it has no view of a response"
+            )
+        mine = {"X-Stainless-Custom-Event-Handler": "true" if event_handler else "false"}
+        if endpoint.method is None:
+            endpoint.make_method()
+        call = endpoint.prepare(
+            api, (), dict(params, extra_headers={**mine, **(params.get("extra_headers") or {})})
+        )
+        call.body = dict(call.body, stream=True)
+        return manage_run(api._client, call, event_handler)
+
+    method.__name__, method.__doc__ = endpoint.stub.__name__, endpoint.stub.__doc__
+    method.__qualname__ = endpoint.stub.__qualname__
+    return method
+
+
+def helped_by(name: str) -> Dict[str, str]:
+    """The headers of an Assistants request, one that tells which helper sends it."""
+    return dict(ASSISTANTS_V2, **{"X-Stainless-Stream-Helper": name})
 
 
 class Pause:
@@ -11022,6 +11055,40 @@ class BetaThreads(Resource[C]):
         Returns the Run at once, to be polled, or with `stream=True` its events as they happen.
         """
 
+    @overload
+    def create_and_run_stream(
+        self: BetaThreads[OpenAI], *, event_handler: None = ...,
+        **params: Unpack[ThreadCreateAndRunParams]
+    ) -> StreamManager[AssistantEventHandler]: ...
+
+    @overload
+    def create_and_run_stream(
+        self: BetaThreads[OpenAI], *, event_handler: HandlerT,
+        **params: Unpack[ThreadCreateAndRunParams]
+    ) -> StreamManager[HandlerT]: ...
+
+    @overload
+    def create_and_run_stream(
+        self: BetaThreads[AsyncOpenAI], *, event_handler: None = ...,
+        **params: Unpack[ThreadCreateAndRunParams]
+    ) -> AsyncStreamManager[AsyncAssistantEventHandler]: ...
+
+    @overload
+    def create_and_run_stream(
+        self: BetaThreads[AsyncOpenAI], *, event_handler: AsyncHandlerT,
+        **params: Unpack[ThreadCreateAndRunParams]
+    ) -> AsyncStreamManager[AsyncHandlerT]: ...
+
+    @handled
+    @POST(
+        "/threads/runs", headers=helped_by("threads.create_and_run_stream"),
+        deprecated=RESPONSES_API,
+    )
+    def create_and_run_stream(
+        self, **params: Unpack[ThreadCreateAndRunParams]
+    ) -> Stream[AssistantStreamEvent]:
+        """Open a thread and let an assistant answer it: `with` gives the handler of the events."""
+
 
 class ThreadCreateAndRunParams(Options, total=False):
     """The parameters of beta.threads.create_and_run()."""
@@ -11439,6 +11506,85 @@ class BetaThreadsRuns(Resource[C]):
 
         Returns the Run, to be polled, or with `stream=True` its further events.
         """
+
+    @overload
+    def stream(
+        self: BetaThreadsRuns[OpenAI], *, thread_id: str,
+        event_handler: None = ..., **params: Unpack[RunCreateParams]
+    ) -> StreamManager[AssistantEventHandler]: ...
+
+    @overload
+    def stream(
+        self: BetaThreadsRuns[OpenAI], *, thread_id: str,
+        event_handler: HandlerT, **params: Unpack[RunCreateParams]
+    ) -> StreamManager[HandlerT]: ...
+
+    @overload
+    def stream(
+        self: BetaThreadsRuns[AsyncOpenAI], *, thread_id: str,
+        event_handler: None = ..., **params: Unpack[RunCreateParams]
+    ) -> AsyncStreamManager[AsyncAssistantEventHandler]: ...
+
+    @overload
+    def stream(
+        self: BetaThreadsRuns[AsyncOpenAI], *, thread_id: str,
+        event_handler: AsyncHandlerT, **params: Unpack[RunCreateParams]
+    ) -> AsyncStreamManager[AsyncHandlerT]: ...
+
+    @handled
+    @POST(
+        "/threads/{thread_id}/runs", headers=helped_by("threads.runs.create_and_stream"),
+        query=("include",), deprecated=RESPONSES_API,
+    )
+    def stream(
+        self, *, thread_id: str, **params: Unpack[RunCreateParams]
+    ) -> Stream[AssistantStreamEvent]:
+        """Let an assistant answer a thread: `with` gives the handler of the events.
+
+        That is `event_handler`, or else an AssistantEventHandler: iterate over it, ask it for its
+        `text_deltas`, or for what there is in the end: get_final_messages() and its like.
+        """
+
+    create_and_stream = stream
+
+    @overload
+    def submit_tool_outputs_stream(
+        self: BetaThreadsRuns[OpenAI], *, run_id: str, thread_id: str,
+        tool_outputs: Iterable[Like[ToolOutputParam]],
+        event_handler: None = ..., **options: Unpack[Options]
+    ) -> StreamManager[AssistantEventHandler]: ...
+
+    @overload
+    def submit_tool_outputs_stream(
+        self: BetaThreadsRuns[OpenAI], *, run_id: str, thread_id: str,
+        tool_outputs: Iterable[Like[ToolOutputParam]],
+        event_handler: HandlerT, **options: Unpack[Options]
+    ) -> StreamManager[HandlerT]: ...
+
+    @overload
+    def submit_tool_outputs_stream(
+        self: BetaThreadsRuns[AsyncOpenAI], *, run_id: str, thread_id: str,
+        tool_outputs: Iterable[Like[ToolOutputParam]],
+        event_handler: None = ..., **options: Unpack[Options]
+    ) -> AsyncStreamManager[AsyncAssistantEventHandler]: ...
+
+    @overload
+    def submit_tool_outputs_stream(
+        self: BetaThreadsRuns[AsyncOpenAI], *, run_id: str, thread_id: str,
+        tool_outputs: Iterable[Like[ToolOutputParam]],
+        event_handler: AsyncHandlerT, **options: Unpack[Options]
+    ) -> AsyncStreamManager[AsyncHandlerT]: ...
+
+    @handled
+    @POST(
+        "/threads/{thread_id}/runs/{run_id}/submit_tool_outputs",
+        headers=helped_by("threads.runs.submit_tool_outputs_stream"), deprecated=RESPONSES_API,
+    )
+    def submit_tool_outputs_stream(
+        self, *, run_id: str, thread_id: str, tool_outputs: Iterable[Like[ToolOutputParam]],
+        **options: Unpack[Options]
+    ) -> Stream[AssistantStreamEvent]:
+        """Answer the tool calls that a run waits for: `with` gives the handler of what follows."""
 
 
 class RunCreateParams(Options, total=False):
@@ -14968,7 +15114,8 @@ def accumulate_delta(acc: Dict[str, Any], delta: Mapping[str, Any]) -> Dict[str,
     """Merge `delta` into `acc`, which has what came before it, and return that.
 
     {"a": "Hel", "b": [{"index": 0, "n": 1}]} and {"a": "lo", "b": [{"index": 0, "n": 2}]} make
-    {"a": "Hello", "b": [{"index": 0, "n": 3}]}.  `acc` never holds a part of `delta` itself.
+    {"a": "Hello", "b": [{"index": 0, "n": 3}]}.  `delta` may hold objects: `vars(chunk)`.  `acc`
+    holds dictionaries, and never a part of `delta` itself.
     """
     for key, new in delta.items():
         if new is None:
@@ -14980,11 +15127,13 @@ def accumulate_delta(acc: Dict[str, Any], delta: Mapping[str, Any]) -> Dict[str,
 
 def continued(old: Any, new: Any) -> Any:
     """What `old` becomes with `new` after it; for None a copy of `new`."""
+    new = new.__dict__ if isinstance(new, BaseModel) else new
     if isinstance(new, dict) and (old is None or isinstance(old, dict)):
         return accumulate_delta({} if old is None else old, new)
     if isinstance(new, list) and (old is None or isinstance(old, list)):
         entries: List[Any] = [] if old is None else old
         for entry in new:  # also of the first list: two entries may be pieces of one
+            entry = entry.__dict__ if isinstance(entry, BaseModel) else entry
             index = entry.get("index") if isinstance(entry, dict) else None
             place, found = (
                 place_of(index, entries) if isinstance(index, int) else (len(entries), False)
@@ -15132,6 +15281,455 @@ class AsyncStreamManager(Generic[T]):
 
 
 # ---- 9.4 Assistants ---- https://platform.openai.com/docs/api-reference/assistants-streaming
+
+if TYPE_CHECKING:
+    AssistantToolCall = Union[CodeInterpreterToolCall, RunStepFileSearchToolCall, FunctionToolCall]
+    AssistantToolCallDelta = Union[
+        CodeInterpreterToolCallDelta, FileSearchToolCallDelta, FunctionToolCallDelta
+    ]
+    HandlerT = TypeVar("HandlerT", bound="AssistantEventHandler")
+    AsyncHandlerT = TypeVar("AsyncHandlerT", bound="AsyncAssistantEventHandler")
+    Hook = Tuple[str, Tuple[Any, ...]]  # the name of a method of a handler, and its arguments
+
+
+class RunState:
+    """What the events of a run have told so far, and which hooks of a handler each of them calls.
+
+    When which hook is called is what the official package does, its oddities included: programs
+    rely on it.  Tool calls and blocks of content are told apart by their index alone, so the last
+    one of a step or message is not done before something else begins.
+    """
+
+    def __init__(self) -> None:
+        self.event: Optional[AssistantStreamEvent] = None  # while its hooks are called
+        self.run: Optional[Run] = None
+        self.over = False
+        self.steps: Dict[str, RunStep] = {}
+        self.step_id: Optional[str] = None
+        self.messages: Dict[str, Message] = {}
+        self.message: Optional[Message] = None
+        self.block_index: Optional[int] = None
+        self.block: Any = None
+        self.call_index: Optional[int] = None
+        self.call: Any = None
+
+    def hooks(self, event: Any) -> Iterator[Hook]:
+        """The hooks to call, in order; each finds the state as it is to be at its time."""
+        self.event = event
+        yield "on_event", (event,)
+        name: Any = getattr(event, "event", None)
+        data: Any = getattr(event, "data", None)
+        if name in RUN_ENDS:
+            self.run, self.over = data, True
+            yield from self.call_done()
+        elif name in (
+            "thread.run.created", "thread.run.queued", "thread.run.in_progress",
+            "thread.run.cancelling",
+        ):
+            self.run = data
+        elif name == "thread.message.created":
+            self.message = self.messages[data.id] = data
+            yield "on_message_created", (data,)
+        elif name == "thread.message.delta":
+            yield from self.message_delta(data)
+        elif name in ("thread.message.completed", "thread.message.incomplete"):
+            self.message = self.messages[data.id] = data
+            yield from block_done(entry_of(data.content, self.block_index))
+            yield "on_message_done", (data,)
+        elif name == "thread.run.step.created":
+            self.steps[data.id], self.step_id = data, data.id
+            yield "on_run_step_created", (data,)
+        elif name == "thread.run.step.in_progress":
+            self.step_id = data.id
+        elif name == "thread.run.step.delta":
+            yield from self.step_delta(data)
+        elif name in (
+            "thread.run.step.completed", "thread.run.step.failed", "thread.run.step.cancelled",
+            "thread.run.step.expired",
+        ):
+            yield from self.call_done()
+            yield "on_run_step_done", (data,)
+            self.steps[data.id], self.step_id = data, None
+        self.event = None
+
+    def call_done(self) -> Iterator[Hook]:
+        if self.call is not None:
+            yield "on_tool_call_done", (self.call,)
+
+    def message_delta(self, data: Any) -> Iterator[Hook]:
+        message: Any = self.messages.get(data.id, self.message)
+        if message is None:
+            raise RuntimeError(f"a piece came of the message {data.id!r}, which has not begun")
+        self.message = message
+        message.content = message.content or []
+        pieces = data.delta.content or []
+        # First all of them, so that the hooks see the message as it is after this event.
+        new = [piece for piece in pieces if add_piece(message.content, piece)]
+        for piece in new:
+            block = entry_of(message.content, index_of(piece))
+            if getattr(block, "type", None) == "text":
+                yield "on_text_created", (block.text,)
+        for piece in pieces:
+            index = index_of(piece)
+            block = entry_of(message.content, index)
+            if piece.type == "text" and piece.text:
+                yield "on_text_delta", (piece.text, getattr(block, "text", None))
+            if index != self.block_index:
+                yield from block_done(self.block)
+                self.block_index = index
+            self.block = block
+        yield "on_message_delta", (data.delta, message)
+
+    def step_delta(self, data: Any) -> Iterator[Hook]:
+        if data.id not in self.steps:
+            raise RuntimeError(f"a piece came of the step {data.id!r}, which has not begun")
+        merged = accumulate_delta({}, vars(self.steps[data.id]))
+        step: Any = decode(RunStep, accumulate_delta(merged, vars(data.delta)))
+        self.steps[data.id] = step
+        for piece in getattr(data.delta.step_details, "tool_calls", None) or []:
+            index = index_of(piece)
+            call = entry_of(step.step_details.tool_calls, index)
+            if index == self.call_index:
+                yield "on_tool_call_delta", (piece, call)
+            else:
+                yield from self.call_done()
+                self.call_index, self.call = index, call
+                yield "on_tool_call_created", (call,)
+            self.call = call
+        yield "on_run_step_delta", (data.delta, step)
+
+
+def block_done(block: Any) -> Iterator[Hook]:
+    if getattr(block, "type", None) == "text":
+        yield "on_text_done", (block.text,)
+    elif getattr(block, "type", None) == "image_file":
+        yield "on_image_file_done", (block.image_file,)
+
+
+def index_of(piece: Any) -> Optional[int]:
+    index = getattr(piece, "index", None)
+    return index if isinstance(index, int) else None
+
+
+def entry_of(entries: Sequence[Any], index: Optional[int]) -> Any:
+    """The object of this index (see place_of), or None."""
+    if index is None:
+        return None
+    place, found = place_of(index, [vars(entry) for entry in entries])
+    return entries[place] if found else None
+
+
+def add_piece(blocks: List[Any], piece: Any) -> bool:
+    """Add a piece of a message to its content; True if a block begins with it."""
+    index, place, found = index_of(piece), len(blocks), False
+    if index is not None:
+        place, found = place_of(index, [vars(block) for block in blocks])
+    whole = accumulate_delta({}, vars(blocks[place])) if found else {}
+    # Made anew, so that blocks which hooks have been given stay as they were.
+    made = decode(Message, {"content": [accumulate_delta(whole, vars(piece))]}).content
+    blocks[place : place + found] = made
+    return not found
+
+
+class RunHandler:
+    """What both event handlers share.
+
+    Its names are long, to leave the short ones to those who subclass the handlers.
+    """
+
+    def __init__(self) -> None:
+        self._run_state = RunState()
+        self._run_stream: Any = None
+        self._run_read_all = False  # the stream's `completed` is known a batch of events earlier
+
+    def _init(self, stream: Any) -> None:
+        self._run_unused()
+        self._run_stream = stream
+
+    def _run_unused(self) -> None:
+        if self._run_stream is not None:
+            raise RuntimeError(
+                "this event handler has had its stream: each stream needs a handler of its own"
+            )
+
+    def _run_started(self) -> Any:
+        if self._run_stream is None:
+            raise RuntimeError("there is no stream yet: it starts with the `with` block")
+        return self._run_stream
+
+    def _run_final(self, found: Any, what: str) -> Any:
+        """`found`, unless the stream ended before all of it can have come."""
+        if not self._run_state.over and not (self._run_read_all and self._run_stream.completed):
+            raise APIConnectionError(
+                message="The stream was cut or closed before the run ended: there is no final "
+                + what, request=self._run_stream.response.request,
+            )
+        if not found:
+            raise RuntimeError(f"there was no {what} in the stream")
+        return found
+
+    @property
+    def current_event(self) -> Optional[AssistantStreamEvent]:
+        """The event whose hooks are being called."""
+        return self._run_state.event
+
+    @property
+    def current_run(self) -> Optional[Run]:
+        """The run as the latest event about it has it."""
+        return self._run_state.run
+
+    @property
+    def current_run_step_snapshot(self) -> Optional[RunStep]:
+        """The step that is going on, with all pieces that have come."""
+        return self._run_state.steps.get(self._run_state.step_id or "")
+
+    @property
+    def current_message_snapshot(self) -> Optional[Message]:
+        """The latest message, with all pieces that have come."""
+        return self._run_state.message
+
+
+class AssistantEventHandler(RunHandler):
+    """The events of a run: iterate over them, or subclass this to be called: on_text_delta() etc.
+
+    One handler serves one stream.  `text_deltas` iterates over just the pieces of text.
+    """
+
+    text_deltas: Iterator[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._run_events = self.__iterate()
+        self.text_deltas = self.__iterate_text()
+
+    def __iterate(self) -> Generator[AssistantStreamEvent, None, None]:
+        stream = self._run_started()
+        try:
+            for event in stream:
+                for name, args in self._run_state.hooks(event):
+                    getattr(self, name)(*args)
+                yield event
+            self._run_read_all = True
+        except Exception as err:
+            if is_timeout(err):
+                self.on_timeout()
+            self.on_exception(err)
+            raise
+        finally:
+            self.on_end()
+
+    def __iterate_text(self) -> Iterator[str]:
+        for event in self._run_events:
+            yield from texts_in(event)
+
+    def __iter__(self) -> Iterator[AssistantStreamEvent]:
+        return self._run_events
+
+    def __next__(self) -> AssistantStreamEvent:
+        return next(self._run_events)
+
+    def close(self) -> None:
+        """Release the connection; iteration is over."""
+        if self._run_stream is not None:
+            self._run_stream.close()
+            events: Any = self._run_events
+            if not events.gi_running:  # else a hook has called this
+                events.close()
+
+    def until_done(self) -> None:
+        """Read the stream to its end; what happens is told to the hooks."""
+        for _ in self._run_events:
+            pass
+
+    def get_final_run(self) -> Run:
+        """Read the stream to its end and return the run, which may wait for tool outputs now."""
+        self.until_done()
+        run: Run = self._run_final(self._run_state.run, "run")
+        return run
+
+    def get_final_run_steps(self) -> List[RunStep]:
+        """Read the stream to its end and return the steps."""
+        self.until_done()
+        return list(self._run_final(self._run_state.steps, "run step").values())
+
+    def get_final_messages(self) -> List[Message]:
+        """Read the stream to its end and return the messages that the run has written."""
+        self.until_done()
+        return list(self._run_final(self._run_state.messages, "message").values())
+
+    def on_end(self) -> None:
+        """The stream is over: read to its end, closed, or broken by an exception."""
+
+    def on_event(self, event: AssistantStreamEvent) -> None:
+        """An event of any kind has come; the snapshots do not have it yet."""
+
+    def on_run_step_created(self, run_step: RunStep) -> None:
+        """A step has begun."""
+
+    def on_run_step_delta(self, delta: RunStepDelta, snapshot: RunStep) -> None:
+        """A piece of a step has come; `snapshot` is the step with it."""
+
+    def on_run_step_done(self, run_step: RunStep) -> None:
+        """A step is over; its `status` tells how it went."""
+
+    def on_tool_call_created(self, tool_call: AssistantToolCall) -> None:
+        """A tool call has begun, with its first piece; on_tool_call_delta has the others."""
+
+    def on_tool_call_delta(
+        self, delta: AssistantToolCallDelta, snapshot: AssistantToolCall
+    ) -> None:
+        """A further piece of a tool call has come; `snapshot` is the call with it."""
+
+    def on_tool_call_done(self, tool_call: AssistantToolCall) -> None:
+        """Another tool call begins, or the step or the run is over: it may come more than once."""
+
+    def on_exception(self, exception: Exception) -> None:
+        """Reading has failed, or another hook has raised; raised again after this."""
+
+    def on_timeout(self) -> None:
+        """A time limit has passed; on_exception comes next."""
+
+    def on_message_created(self, message: Message) -> None:
+        """A message has begun; it has no content yet."""
+
+    def on_message_delta(self, delta: MessageDelta, snapshot: Message) -> None:
+        """A piece of a message has come; `snapshot` is the message with it."""
+
+    def on_message_done(self, message: Message) -> None:
+        """A message is over; its `status` tells whether it is whole."""
+
+    def on_text_created(self, text: MessageText) -> None:
+        """A block of text has begun, with its first piece."""
+
+    def on_text_delta(self, delta: TextDelta, snapshot: MessageText) -> None:
+        """A piece of text has come, also the first one; `snapshot` is the text with it."""
+
+    def on_text_done(self, text: MessageText) -> None:
+        """A block of text is over."""
+
+    def on_image_file_done(self, image_file: ImageFile) -> None:
+        """A block that is an image is over."""
+
+
+class AsyncAssistantEventHandler(RunHandler):
+    """The same for the async client; the hooks are coroutines, and named and called the same."""
+
+    text_deltas: AsyncIterator[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._run_events = self.__iterate()
+        self.text_deltas = self.__iterate_text()
+
+    async def __iterate(self) -> AsyncGenerator[AssistantStreamEvent, None]:
+        stream = self._run_started()
+        try:
+            async for event in stream:
+                for name, args in self._run_state.hooks(event):
+                    await getattr(self, name)(*args)
+                yield event
+            self._run_read_all = True
+        except Exception as err:
+            if is_timeout(err):
+                await self.on_timeout()
+            await self.on_exception(err)
+            raise
+        finally:
+            await self.on_end()
+
+    async def __iterate_text(self) -> AsyncIterator[str]:
+        async for event in self._run_events:
+            for text in texts_in(event):
+                yield text
+
+    def __aiter__(self) -> AsyncIterator[AssistantStreamEvent]:
+        return self._run_events
+
+    async def __anext__(self) -> AssistantStreamEvent:
+        return await self._run_events.__anext__()
+
+    async def close(self) -> None:
+        """Release the connection; iteration is over."""
+        if self._run_stream is not None:
+            await self._run_stream.close()
+            events: Any = self._run_events
+            if not events.ag_running:  # else a hook has called this
+                await events.aclose()
+
+    async def until_done(self) -> None:
+        """Read the stream to its end; what happens is told to the hooks."""
+        async for _ in self._run_events:
+            pass
+
+    async def get_final_run(self) -> Run:
+        """Read the stream to its end and return the run, which may wait for tool outputs now."""
+        await self.until_done()
+        run: Run = self._run_final(self._run_state.run, "run")
+        return run
+
+    async def get_final_run_steps(self) -> List[RunStep]:
+        """Read the stream to its end and return the steps."""
+        await self.until_done()
+        return list(self._run_final(self._run_state.steps, "run step").values())
+
+    async def get_final_messages(self) -> List[Message]:
+        """Read the stream to its end and return the messages that the run has written."""
+        await self.until_done()
+        return list(self._run_final(self._run_state.messages, "message").values())
+
+    async def on_end(self) -> None: ...
+    async def on_event(self, event: AssistantStreamEvent) -> None: ...
+    async def on_run_step_created(self, run_step: RunStep) -> None: ...
+    async def on_run_step_delta(self, delta: RunStepDelta, snapshot: RunStep) -> None: ...
+    async def on_run_step_done(self, run_step: RunStep) -> None: ...
+    async def on_tool_call_created(self, tool_call: AssistantToolCall) -> None: ...
+    async def on_tool_call_delta(
+        self, delta: AssistantToolCallDelta, snapshot: AssistantToolCall
+    ) -> None: ...
+    async def on_tool_call_done(self, tool_call: AssistantToolCall) -> None: ...
+    async def on_exception(self, exception: Exception) -> None: ...
+    async def on_timeout(self) -> None: ...
+    async def on_message_created(self, message: Message) -> None: ...
+    async def on_message_delta(self, delta: MessageDelta, snapshot: Message) -> None: ...
+    async def on_message_done(self, message: Message) -> None: ...
+    async def on_text_created(self, text: MessageText) -> None: ...
+    async def on_text_delta(self, delta: TextDelta, snapshot: MessageText) -> None: ...
+    async def on_text_done(self, text: MessageText) -> None: ...
+    async def on_image_file_done(self, image_file: ImageFile) -> None: ...
+
+
+def texts_in(event: Any) -> List[str]:
+    """The pieces of text that an event brings."""
+    if getattr(event, "event", None) != "thread.message.delta":
+        return []
+    pieces = event.data.delta.content or []
+    return [p.text.value for p in pieces if p.type == "text" and p.text and p.text.value]
+
+
+def is_timeout(err: BaseException) -> bool:
+    # asyncio.TimeoutError, of a hook, is another class than TimeoutError before Python 3.11.
+    return isinstance(err, APITimeoutError) or type(err).__name__ == "TimeoutError"
+
+
+def manage_run(client: Any, call: Call, handler: Any) -> Any:
+    """What the streaming methods of runs return: `with` sends the call and gives the handler."""
+    if isinstance(client, OpenAI):
+        return StreamManager(lambda: start_run(client, call, handler or AssistantEventHandler()))
+    return AsyncStreamManager(
+        lambda: start_async_run(client, call, handler or AsyncAssistantEventHandler())
+    )
+
+
+def start_run(client: Any, call: Call, handler: HandlerT) -> HandlerT:
+    handler._run_unused()
+    handler._init(client._perform(call))
+    return handler
+
+
+async def start_async_run(client: Any, call: Call, handler: AsyncHandlerT) -> AsyncHandlerT:
+    handler._run_unused()
+    handler._init(await client._perform(call))
+    return handler
 
 
 # ---- 9.5 Polling ----

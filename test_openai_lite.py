@@ -5718,6 +5718,626 @@ def test_many_entries_cost_no_more_each() -> None:
     assert len(acc["a"]) == 20_000 and {entry["s"] for entry in acc["a"]} == {"xy"}
 
 
+# ---- 9.4 Assistants ----
+
+
+def named_sse(*events: Tuple[str, Any]) -> List[bytes]:
+    """Server-sent events with names, as those of runs are, each by itself."""
+    return [f"event: {name}\n".encode() + sse(data) for name, data in events]
+
+
+def run_event(status: str, **fields: Any) -> Tuple[str, Any]:
+    run = {"id": "run_1", "object": "thread.run", "status": status, "thread_id": "thread_1",
+           "assistant_id": "asst_1", "tools": [{"type": "code_interpreter"}], "usage": None}
+    return f"thread.run.{status}", dict(run, **fields)
+
+
+def step_event(name: str, number: int, details: Any, **fields: Any) -> Tuple[str, Any]:
+    step = {"id": f"step_{number}", "object": "thread.run.step", "run_id": "run_1", "usage": None,
+            "status": "in_progress", "type": details["type"], "step_details": details}
+    return f"thread.run.step.{name}", dict(step, **fields)
+
+
+def step_delta(number: int, *calls: Any, **fields: Any) -> Tuple[str, Any]:
+    details = {"type": "tool_calls", "tool_calls": list(calls)}
+    return "thread.run.step.delta", {"id": f"step_{number}", "object": "thread.run.step.delta",
+                                     "delta": dict({"step_details": details}, **fields)}
+
+
+def message_event(name: str, number: int, *content: Any, **fields: Any) -> Tuple[str, Any]:
+    message = {"id": f"msg_{number}", "object": "thread.message", "role": "assistant",
+               "run_id": "run_1", "status": "in_progress", "content": list(content),
+               "attachments": [], "metadata": {}}
+    return f"thread.message.{name}", dict(message, **fields)
+
+
+def message_delta(number: int, *content: Any, **fields: Any) -> Tuple[str, Any]:
+    return "thread.message.delta", {"id": f"msg_{number}", "object": "thread.message.delta",
+                                    "delta": dict({"content": list(content)}, **fields)}
+
+
+def text_piece(index: int, value: str, **fields: Any) -> Any:
+    return {"index": index, "type": "text", "text": dict({"value": value}, **fields)}
+
+
+def code_piece(**fields: Any) -> Any:
+    return {"index": 0, "type": "code_interpreter", "code_interpreter": fields}
+
+
+def function_piece(index: int, arguments: str, **fields: Any) -> Any:
+    function = dict({"arguments": arguments}, **fields)
+    start = {"id": f"call_{index}"} if "name" in fields else {}
+    return {"index": index, "type": "function", "function": function, **start}
+
+
+def text_block(value: str, *annotations: Any) -> Any:
+    return {"type": "text", "text": {"value": value, "annotations": list(annotations)}}
+
+
+CITATION = {"type": "file_citation", "text": "[1]", "start_index": 5, "end_index": 8,
+            "file_citation": {"file_id": "file-1"}}
+FILE_PATH = {"type": "file_path", "text": "sandbox:/a.csv", "start_index": 9, "end_index": 23,
+             "file_path": {"file_id": "file-2"}}
+CODE = {"id": "call_c", "type": "code_interpreter", "code_interpreter": {
+    "input": "plot(1)\nplot(2)", "outputs": [
+        {"type": "logs", "logs": "1\n2"}, {"type": "image", "image": {"file_id": "file-3"}}]}}
+IMAGE = {"type": "image_file", "image_file": {"file_id": "file-4"}}
+CALLS = [{"id": f"call_{i}", "type": "function",
+          "function": {"name": f"f{i}", "arguments": '{"a":%d}' % i, "output": None}}
+         for i in range(2)]
+TOOL_CALLS: Any = {"type": "tool_calls", "tool_calls": []}
+WRITING: Any = {"type": "message_creation", "message_creation": {"message_id": "msg_1"}}
+DONE_EVENT = ("done", b"[DONE]")
+
+# A run that computes, writes a message of three blocks and another, and calls two functions.
+RUN_UP_TO_TOOLS = [
+    ("thread.created", {"id": "thread_1", "object": "thread", "metadata": {}}),
+    run_event("created"),
+    run_event("queued"),
+    run_event("in_progress", novel={"field": [1]}),
+    step_event("created", 1, TOOL_CALLS),
+    step_event("in_progress", 1, TOOL_CALLS),
+    step_delta(1, dict(code_piece(input="", outputs=[]), id="call_c")),
+    step_delta(1, code_piece(input="plot(1)\n")),
+    step_delta(1, code_piece(input="plot"), code_piece(input="(2)")),
+    step_delta(1, code_piece(outputs=[{"index": 0, "type": "logs", "logs": "1\n"}])),
+    step_delta(1, code_piece(outputs=[{"index": 0, "type": "logs", "logs": "2"}, {
+        "index": 1, "type": "image", "image": {"file_id": "file-3"}}]), novel="x"),
+    step_event("completed", 1, dict(TOOL_CALLS, tool_calls=[CODE]), status="completed",
+               usage={"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}),
+    ("thread.novel", {"id": "x", "object": "thread.novel"}),
+    step_event("created", 2, WRITING),
+    step_event("in_progress", 2, WRITING),
+    message_event("created", 1),
+    message_event("in_progress", 1),
+    message_delta(1, text_piece(0, "A c", annotations=[]), role="assistant"),
+    message_delta(1, text_piece(0, "at"), text_piece(0, " [1]")),
+    message_delta(1, text_piece(0, "", annotations=[dict(CITATION, index=0)])),
+    message_delta(1, text_piece(0, " sandbox:/a.csv", annotations=[dict(FILE_PATH, index=1)])),
+    message_delta(1, dict(IMAGE, index=1), novel=[]),
+    message_delta(1, text_piece(2, "The", annotations=[])),
+    message_delta(1, {"index": 2, "type": "text"}),
+    message_delta(1, text_piece(2, " end", novel={"a": 1})),
+    message_event("completed", 1, text_block("A cat [1] sandbox:/a.csv", CITATION, FILE_PATH),
+                  IMAGE, text_block("The end"), status="completed", novel=None),
+    message_event("created", 2),
+    message_delta(2, text_piece(0, "More")),
+    message_delta(2, {"index": 1, "type": "hologram", "hologram": "h"}),
+    message_delta(2, {"index": 2, "type": "refusal", "refusal": "no"}),
+    message_event("completed", 2, text_block("More"), {"type": "hologram", "hologram": "h"},
+                  {"type": "refusal", "refusal": "no"}, status="completed"),
+    step_event("completed", 2, WRITING, status="completed"),
+    step_event("created", 3, TOOL_CALLS),
+    step_delta(3, function_piece(0, "", name="f0", output=None)),
+    step_delta(3, function_piece(0, '{"a"')),
+    step_delta(3, function_piece(1, "", name="f1", output=None)),
+    step_delta(3, function_piece(0, ":"), function_piece(1, '{"a":')),
+    step_delta(3, function_piece(1, "1}")),
+    step_delta(3, function_piece(0, "0}")),
+    run_event("requires_action", required_action={
+        "type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": CALLS}}),
+    DONE_EVENT,
+]
+RUN_AFTER_TOOLS = [
+    step_event("completed", 3, dict(TOOL_CALLS, tool_calls=CALLS), status="completed"),
+    run_event("queued"),
+    run_event("in_progress"),
+    message_event("created", 3),
+    message_delta(3, text_piece(0, "Done")),
+    message_event("completed", 3, text_block("Done"), status="completed"),
+    run_event("completed", usage={"total_tokens": 9}),
+    DONE_EVENT,
+]
+STOPPED_RUN = [
+    run_event("in_progress"),
+    step_event("created", 1, TOOL_CALLS),
+    step_delta(1, function_piece(0, "{", name="f0")),
+    message_event("created", 1),
+    message_delta(1, text_piece(0, "Half a")),
+    message_event("incomplete", 1, text_block("Half a"), status="incomplete"),
+    step_event("cancelled", 1, TOOL_CALLS, status="cancelled"),
+    run_event("cancelling"),
+    run_event("cancelled"),
+    DONE_EVENT,
+]
+RECORDINGS = {
+    "up to tools": RUN_UP_TO_TOOLS, "after tools": RUN_AFTER_TOOLS, "stopped": STOPPED_RUN,
+    "empty": [DONE_EVENT], "failed": [run_event("failed", last_error={"code": "server_error"})],
+    "expired": [*STOPPED_RUN[:3], step_event("expired", 1, TOOL_CALLS), run_event("expired")],
+    "incomplete": [*STOPPED_RUN[:6], step_event("failed", 1, TOOL_CALLS), run_event("incomplete")],
+    "an error": [*STOPPED_RUN[:5], ("error", {"error": {"message": "Sorry", "code": "x"}})],
+    "not JSON": [*STOPPED_RUN[:5], ("thread.message.delta", b"{")],
+    "a piece of a message that has not begun": [message_delta(1, text_piece(0, "x")), DONE_EVENT],
+    "a piece of a step that has not begun": [step_delta(1, function_piece(0, "")), DONE_EVENT],
+}
+HOOKS = (
+    "on_end", "on_event", "on_run_step_created", "on_run_step_delta", "on_run_step_done",
+    "on_tool_call_created", "on_tool_call_delta", "on_tool_call_done", "on_exception", "on_timeout",
+    "on_message_created", "on_message_delta", "on_message_done", "on_text_created",
+    "on_text_delta", "on_text_done", "on_image_file_done",
+)
+IGNORE_DEPRECATED = pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
+RUN_METHODS: Dict[str, Dict[str, Any]] = {
+    "beta.threads.runs.stream": {"thread_id": "t", "assistant_id": "a"},
+    "beta.threads.runs.create_and_stream": {"thread_id": "t", "assistant_id": "a"},
+    "beta.threads.create_and_run_stream": {"assistant_id": "a"},
+    "beta.threads.runs.submit_tool_outputs_stream": {
+        "thread_id": "t", "run_id": "r", "tool_outputs": [{"tool_call_id": "c", "output": "o"}]},
+}
+
+
+def as_plain(value: Any) -> Any:
+    if isinstance(value, Exception):  # the packages have classes of their own
+        return "an exception"
+    return value.to_dict() if hasattr(value, "to_dict") else value
+
+
+def watcher(base: Any, log: List[Any], failing: str = "") -> Any:
+    """An event handler that writes down each call of a hook, and what can be seen during it."""
+
+    def note(self: Any, name: str, args: Any) -> None:
+        seen = [self.current_event, self.current_run, self.current_run_step_snapshot,
+                self.current_message_snapshot]
+        log.append((name, [as_plain(arg) for arg in args], [as_plain(value) for value in seen]))
+        if name == failing:
+            raise KeyError(failing)
+
+    def hook(name: str) -> Any:
+        async def wait(self: Any, *args: Any) -> None:
+            await asyncio.sleep(0)
+            note(self, name, args)
+
+        return wait if "Async" in base.__name__ else lambda self, *args: note(self, name, args)
+
+    return type("Watcher", (base,), {name: hook(name) for name in HOOKS})()
+
+
+def in_run(
+    package: Any, make: str, server: Any, use: Callable[[Any], Any], handler: Any = None,
+    method: str = "beta.threads.runs.stream", **options: Any
+) -> Any:
+    """`use(handler)` within the manager that a method returns, in either client of a package."""
+    client = getattr(package, make)(base_url=server.url, api_key=KEY, max_retries=0, **options)
+    manager = method_of(client, method)(**RUN_METHODS[method], event_handler=handler)
+    if make == "OpenAI":
+        with client, manager as stream:
+            return use(stream)
+
+    async def wait() -> Any:
+        async with client, manager as stream:
+            result = use(stream)
+            return await result if inspect.isawaitable(result) else result
+
+    return asyncio.run(wait())
+
+
+def watched(package: Any, make: str, answers: Answer, failing: str = "", **options: Any) -> Any:
+    """The log of all hooks of a run that is read to its end, and the error that this raised."""
+    log: List[Any] = []
+    base = getattr(package, make.replace("OpenAI", "AssistantEventHandler"))
+    error = None
+    with RawServer(answers) as server:
+        try:
+            in_run(package, make, server, lambda stream: stream.until_done(),
+                   watcher(base, log, failing), **options)
+        except Exception as err:
+            error = err
+    return log, error
+
+
+BOTH_NAMES = pytest.mark.parametrize("make", ["OpenAI", "AsyncOpenAI"])
+
+
+@BOTH_NAMES
+@pytest.mark.parametrize("recording", RECORDINGS)
+@IGNORE_WARNINGS
+def test_hooks_are_called_with_what_the_official_handler_calls_them(
+    recording: str, make: str
+) -> None:
+    sent = stream_answer(b"".join(named_sse(*RECORDINGS[recording])))
+    ours, error = watched(openai, make, sent)
+    theirs, their_error = watched(official(), make, sent)
+    for our, their in zip(ours, theirs):
+        assert our == their
+    assert len(ours) == len(theirs) and (error is None) == (their_error is None)
+
+
+def gist(value: Any) -> str:
+    """What an argument of a hook says, in short."""
+    for key in ("text", "function", "code_interpreter"):
+        value = value[key] if isinstance(value.get(key), dict) else value
+    keys = [key for key in ("value", "input", "arguments", "file_id", "id") if key in value]
+    return repr(value[keys[0]]) if keys else "..."
+
+
+# The hooks that the recording up to the tools calls, but for on_event, with their arguments.
+HOOK_CALLS = r"""
+on_run_step_created 'step_1'
+on_tool_call_created ''
+on_run_step_delta ... 'step_1'
+on_tool_call_delta 'plot(1)\n' 'plot(1)\n'
+on_run_step_delta ... 'step_1'
+on_tool_call_delta 'plot' 'plot(1)\nplot(2)'
+on_tool_call_delta '(2)' 'plot(1)\nplot(2)'
+on_run_step_delta ... 'step_1'
+on_tool_call_delta ... 'plot(1)\nplot(2)'
+on_run_step_delta ... 'step_1'
+on_tool_call_delta ... 'plot(1)\nplot(2)'
+on_run_step_delta ... 'step_1'
+on_tool_call_done 'plot(1)\nplot(2)'
+on_run_step_done 'step_1'
+on_run_step_created 'step_2'
+on_message_created 'msg_1'
+on_text_created 'A c'
+on_text_delta 'A c' 'A c'
+on_message_delta ... 'msg_1'
+on_text_delta 'at' 'A cat [1]'
+on_text_delta ' [1]' 'A cat [1]'
+on_message_delta ... 'msg_1'
+on_text_delta '' 'A cat [1]'
+on_message_delta ... 'msg_1'
+on_text_delta ' sandbox:/a.csv' 'A cat [1] sandbox:/a.csv'
+on_message_delta ... 'msg_1'
+on_text_done 'A cat [1] sandbox:/a.csv'
+on_message_delta ... 'msg_1'
+on_text_created 'The'
+on_text_delta 'The' 'The'
+on_image_file_done 'file-4'
+on_message_delta ... 'msg_1'
+on_message_delta ... 'msg_1'
+on_text_delta ' end' 'The end'
+on_message_delta ... 'msg_1'
+on_text_done 'The end'
+on_message_done 'msg_1'
+on_message_created 'msg_2'
+on_text_created 'More'
+on_text_delta 'More' 'More'
+on_text_done 'The end'
+on_message_delta ... 'msg_2'
+on_text_done 'More'
+on_message_delta ... 'msg_2'
+on_message_delta ... 'msg_2'
+on_message_done 'msg_2'
+on_tool_call_done 'plot(1)\nplot(2)'
+on_run_step_done 'step_2'
+on_run_step_created 'step_3'
+on_tool_call_delta '' ''
+on_run_step_delta ... 'step_3'
+on_tool_call_delta '{"a"' '{"a"'
+on_run_step_delta ... 'step_3'
+on_tool_call_done '{"a"'
+on_tool_call_created ''
+on_run_step_delta ... 'step_3'
+on_tool_call_done ''
+on_tool_call_created '{"a":'
+on_tool_call_done '{"a":'
+on_tool_call_created '{"a":'
+on_run_step_delta ... 'step_3'
+on_tool_call_delta '1}' '{"a":1}'
+on_run_step_delta ... 'step_3'
+on_tool_call_done '{"a":1}'
+on_tool_call_created '{"a":0}'
+on_run_step_delta ... 'step_3'
+on_tool_call_done '{"a":0}'
+on_end
+"""
+
+
+@BOTH_NAMES
+@IGNORE_DEPRECATED
+def test_hooks_are_called_in_this_order(make: str) -> None:
+    sent = stream_answer(b"".join(named_sse(*RUN_UP_TO_TOOLS)))
+    log, error = watched(openai, make, sent)
+    called = [" ".join([name, *map(gist, args)]) for name, args, _ in log if name != "on_event"]
+    assert called == HOOK_CALLS.strip().split("\n") and error is None
+    events = [args[0]["event"] for name, args, _ in log if name == "on_event"]
+    assert events == [name for name, _ in RUN_UP_TO_TOOLS[:-1]]
+
+
+def final(kind: str) -> Callable[[Any], Any]:
+    return lambda handler: getattr(handler, "get_final_" + kind)()
+
+
+@BOTH_NAMES
+@IGNORE_DEPRECATED
+def test_in_the_end_a_handler_has_the_run_its_steps_and_its_messages(make: str) -> None:
+    ended = [data for name, data in RUN_UP_TO_TOOLS if name.endswith("completed")]
+    with RawServer(*[stream_answer(b"".join(named_sse(*RUN_UP_TO_TOOLS)))] * 3) as server:
+        run = in_run(openai, make, server, final("run"))
+        steps = in_run(openai, make, server, final("run_steps"))
+        messages = in_run(openai, make, server, final("messages"))
+    assert type(run) is openai.Run and run.to_dict() == RUN_UP_TO_TOOLS[-2][1]
+    assert {type(step) for step in steps} == {openai.RunStep}
+    assert [step.to_dict() for step in steps[:2]] == [ended[0], ended[3]]
+    assert steps[2].status == "in_progress"  # its functions are to be called
+    arguments = [tool.function.arguments for tool in steps[2].step_details.tool_calls]
+    assert arguments == ['{"a":0}', '{"a":1}']
+    assert [message.to_dict() for message in messages] == ended[1:3]
+
+
+@BOTH_NAMES
+@pytest.mark.parametrize("kind, what", [
+    ("run", "run"), ("run_steps", "run step"), ("messages", "message")])
+@IGNORE_DEPRECATED
+def test_what_there_was_not_is_an_error(kind: str, what: str, make: str) -> None:
+    with RawServer(stream_answer(b"".join(named_sse(DONE_EVENT)))) as server:
+        with pytest.raises(RuntimeError, match=f"there was no {what} in the stream"):
+            in_run(openai, make, server, final(kind))
+
+
+@BOTH_NAMES
+@IGNORE_DEPRECATED
+def test_a_run_that_was_cut_is_never_taken_for_complete(make: str) -> None:
+    """Be it cut by a proxy that ends the body as if it were whole, or by a lost connection."""
+    events = named_sse(*RUN_UP_TO_TOOLS[13:26], *RUN_AFTER_TOOLS[-2:])
+    whole, done = b"".join(events), len(events[-1])
+    ends = [sum(map(len, events[:i])) for i in range(len(events) - 1)]
+    for end in ends + [end + 40 for end in ends] + [len(whole) - done - 1]:
+        for kind in "run", "run_steps", "messages":
+            with RawServer(stream_answer(whole[:end])) as server:
+                with pytest.raises(openai.APIConnectionError, match="before the run ended"):
+                    in_run(openai, make, server, final(kind))
+        with RawServer(hang_up(stream_answer(whole)[: end - len(whole)])) as server:
+            with pytest.raises(openai.APIConnectionError):
+                in_run(openai, make, server, final("run"))
+    with RawServer(stream_answer(whole[:-done])) as server:  # only `[DONE]` is missing
+        assert in_run(openai, make, server, final("run")).status == "completed"
+
+
+@IGNORE_DEPRECATED
+def test_an_error_does_not_turn_what_came_before_it_into_a_whole() -> None:
+    def use(handler: openai.AssistantEventHandler) -> None:
+        with pytest.raises(openai.APIError, match="Sorry"):
+            handler.until_done()
+        for kind in "run", "run_steps", "messages":
+            with pytest.raises(openai.APIConnectionError, match="before the run ended"):
+                final(kind)(handler)
+        assert handler.current_run is not None and handler.current_run.status == "in_progress"
+
+    with RawServer(stream_answer(b"".join(named_sse(*RECORDINGS["an error"])))) as server:
+        in_run(openai, "OpenAI", server, use)
+
+
+@pytest.mark.parametrize("end", openai.RUN_ENDS)
+def test_a_stream_of_a_run_is_completed_by_its_last_event(end: str) -> None:
+    body = b"".join(named_sse(run_event("queued"), (end, {"id": "run_1"})))
+    with RawServer(stream_answer(body)) as server, client_of(server) as client:
+        with pytest.warns(DeprecationWarning):
+            stream = client.beta.threads.runs.create("t", assistant_id="a", stream=True)
+        assert len(list(stream)) == 2 and stream.completed
+
+
+@BOTH_NAMES
+@IGNORE_WARNINGS
+def test_an_exception_of_a_hook_is_told_to_the_hooks_and_raised(make: str) -> None:
+    sent = stream_answer(b"".join(named_sse(*RUN_UP_TO_TOOLS)))
+    for failing in "on_text_created", "on_event", "on_tool_call_done", "on_end", "on_message_done":
+        log, error = watched(openai, make, sent, failing)
+        assert error.args == (failing,)
+        assert [name for name, _, _ in log[-3:]] == (
+            ["on_event", "on_tool_call_done", "on_end"] if failing == "on_end"
+            else [failing, "on_exception", "on_end"] if len(log) > 2
+            else ["on_event", "on_exception", "on_end"]
+        )
+
+
+@BOTH_NAMES
+@IGNORE_DEPRECATED
+def test_a_timeout_has_a_hook_of_its_own(make: str) -> None:
+    begun = stream_answer(b"", Content_Length="9999") + named_sse(*STOPPED_RUN)[0]
+
+    def answer_and_wait(conn: socket.socket) -> None:
+        conn.sendall(begun)
+        conn.recv(1)
+
+    log, error = watched(openai, make, answer_and_wait, timeout=0.2)
+    assert [name for name, _, _ in log] == ["on_event", "on_timeout", "on_exception", "on_end"]
+    assert type(error) is openai.APITimeoutError
+
+
+@BOTH_NAMES
+@IGNORE_DEPRECATED
+def test_a_handler_serves_one_stream(make: str) -> None:
+    handler = getattr(openai, make.replace("OpenAI", "AssistantEventHandler"))()
+    with RawServer(*[stream_answer(b"".join(named_sse(*STOPPED_RUN)))] * 2) as server:
+        assert in_run(openai, make, server, lambda stream: stream, handler) is handler
+        with pytest.raises(RuntimeError, match="a handler of its own"):
+            in_run(openai, make, server, lambda stream: stream, handler)
+        assert len(server.requests) == 1
+    unused = getattr(openai, make.replace("OpenAI", "AssistantEventHandler"))()
+    with pytest.raises(RuntimeError, match="there is no stream yet"):
+        next(unused) if make == "OpenAI" else asyncio.run(unused.__anext__())
+
+
+@IGNORE_DEPRECATED
+def test_a_handler_that_was_not_given_a_stream_can_be_used_again() -> None:
+    handler = openai.AssistantEventHandler()
+    sent = stream_answer(b"".join(named_sse(*STOPPED_RUN)))
+    with RawServer(answer("{}", "400 Bad Request"), sent) as server:
+        with pytest.raises(openai.BadRequestError):
+            in_run(openai, "OpenAI", server, lambda stream: None, handler)
+        assert in_run(openai, "OpenAI", server, final("run"), handler).status == "cancelled"
+
+
+class Counting(openai.AssistantEventHandler):
+    def __init__(self, start: int) -> None:
+        super().__init__()
+        self.ends = start
+
+    def on_end(self) -> None:
+        self.ends += 1
+
+
+class AsyncCounting(openai.AsyncAssistantEventHandler):
+    ends = 0
+
+    async def on_end(self) -> None:
+        self.ends += 1
+
+    async def on_message_created(self, message: openai.Message) -> None:
+        await self.close()
+
+
+@IGNORE_DEPRECATED
+def test_leaving_early_ends_the_stream_and_tells_the_handler() -> None:
+    with RawServer(*[stream_answer(b"".join(named_sse(*RUN_UP_TO_TOOLS)))] * 2) as server:
+        with client_of(server) as client:
+            runs = client.beta.threads.runs
+            with runs.stream(
+                thread_id="t", assistant_id="a", event_handler=Counting(0)
+            ) as handler:
+                for text in handler.text_deltas:
+                    assert text == "A c" and handler.ends == 0
+                    break
+            assert handler.ends == 1 and list(handler) == []
+            with pytest.raises(openai.APIConnectionError, match="cut or closed"):
+                handler.get_final_run()
+
+        async def leave() -> Tuple[int, int]:
+            async with async_client_of(server) as client:
+                async with client.beta.threads.runs.stream(
+                    thread_id="t", assistant_id="a", event_handler=AsyncCounting()
+                ) as handler:
+                    return len([event async for event in handler]), handler.ends
+
+        count, ends = asyncio.run(leave())  # closed by a hook, after which it is over
+        assert RUN_UP_TO_TOOLS[count - 1][0] == "thread.message.created" and ends == 1
+
+
+@BOTH_NAMES
+@IGNORE_DEPRECATED
+def test_events_and_text_can_be_iterated_over(make: str) -> None:
+    def events(handler: Any) -> Any:
+        async def wait() -> Any:
+            return [event.event async for event in handler]
+
+        return wait() if "Async" in make else [event.event for event in handler]
+
+    def texts(handler: Any) -> Any:
+        async def wait() -> Any:
+            return [text async for text in handler.text_deltas]
+
+        return wait() if "Async" in make else list(handler.text_deltas)
+
+    with RawServer(*[stream_answer(b"".join(named_sse(*RUN_UP_TO_TOOLS)))] * 2) as server:
+        assert in_run(openai, make, server, events) == [name for name, _ in RUN_UP_TO_TOOLS[:-1]]
+        assert in_run(openai, make, server, texts) == [
+            "A c", "at", " [1]", " sandbox:/a.csv", "The", " end", "More"]
+
+
+# What the streaming methods of runs take besides what they must.
+RUN_OPTIONS: List[Dict[str, Any]] = [
+    {}, {"extra_headers": {"OpenAI-Beta": "mine", "X-Stainless-Stream-Helper": "mine", "X-A": "b"}},
+    {"extra_query": {"a": ["b"]}, "extra_body": {"novel": None}},
+]
+RUN_PARAMS: Dict[str, Any] = {
+    "additional_instructions": None, "instructions": "i", "max_completion_tokens": 1,
+    "max_prompt_tokens": 2, "metadata": {"a": "b"}, "model": "m", "parallel_tool_calls": False,
+    "reasoning_effort": "low", "response_format": "auto", "temperature": 0.5,
+    "tool_choice": {"type": "function", "function": {"name": "f"}}, "tools": [], "top_p": None,
+    "additional_messages": [{"role": "user", "content": "c"}],
+    "truncation_strategy": {"type": "auto"},
+}
+ONLY_FOR_RUNS = ("additional_instructions", "additional_messages", "reasoning_effort")
+MORE_PARAMS: Dict[str, List[Dict[str, Any]]] = {
+    "beta.threads.runs.stream": [RUN_PARAMS, {"include": ["a", "b"]}],
+    "beta.threads.runs.create_and_stream": [  # the official AsyncOpenAI lacks a parameter there
+        {k: v for k, v in RUN_PARAMS.items() if k != "reasoning_effort"}],
+    "beta.threads.create_and_run_stream": [
+        dict({k: v for k, v in RUN_PARAMS.items() if k not in ONLY_FOR_RUNS}, thread={"messages": [
+            {"role": "user", "content": "c"}]}, tool_resources={"code_interpreter": {}})],
+    "beta.threads.runs.submit_tool_outputs_stream": [],
+}
+
+
+@pytest.mark.parametrize("method", RUN_METHODS)
+@pytest.mark.parametrize("own", [True, False])
+@BOTH_NAMES
+@IGNORE_WARNINGS
+def test_streamed_runs_send_what_the_official_package_sends(
+    method: str, own: bool, make: str
+) -> None:
+    for options in RUN_OPTIONS + MORE_PARAMS[method]:
+        sent = []
+        for package in official(), openai:
+            handler = getattr(package, make.replace("OpenAI", "AssistantEventHandler"))()
+            with RawServer(stream_answer(b"".join(named_sse(DONE_EVENT)))) as server:
+                client = getattr(package, make)(base_url=server.url, api_key=KEY)
+                given = dict(RUN_METHODS[method], **options)
+                manager = method_of(client, method)(event_handler=handler if own else None, **given)
+                assert not server.requests  # it waits for the `with`
+
+                async def enter() -> None:
+                    async with client, manager:
+                        pass
+
+                if make == "OpenAI":
+                    with client, manager:
+                        pass
+                else:
+                    asyncio.run(enter())
+            (head, body), = server.requests
+            shown = r"openai-beta|content-.*|x-a|accept|x-stainless-(stream|custom|poll|read).*"
+            headers = {k: v for k, v in headers_of(head).items() if re.fullmatch(shown, k)}
+            sent.append((head.partition("\r\n")[0], headers, json.loads(body)))
+        assert sent[0] == sent[1], options
+        assert sent[1][1]["x-stainless-custom-event-handler"] == str(own).lower()
+        assert sent[1][2]["stream"] is True
+
+
+@pytest.mark.parametrize("method", RUN_METHODS)
+@BOTH
+def test_streamed_runs_warn_and_refuse_at_the_call(method: str, make: Any) -> None:
+    client = make(api_key=KEY)
+    with pytest.warns(DeprecationWarning, match="use the Responses API") as caught:
+        method_of(client, method)(**RUN_METHODS[method])
+    assert [warning.filename for warning in caught] == [__file__]
+    name = method.rpartition(".")[2].replace("create_and_stream", "stream")
+    with pytest.raises(TypeError, match=rf"{name}\(\) missing 1 required argument"):
+        method_of(client, method)(**dict(list(RUN_METHODS[method].items())[:-1]))
+    with pytest.raises(TypeError, match=rf"{name}\(\) got an unexpected keyword argument 'x'"):
+        method_of(client, method)(x=1, **RUN_METHODS[method])
+    with pytest.raises(TypeError, match="positional"):
+        method_of(client, method)("t")
+    assert method_of(client, method).__doc__
+    view = method.rpartition(".")[0] + ".with_raw_response." + method.rpartition(".")[2]
+    with pytest.raises(AttributeError, match="no view of a response"):
+        method_of(client, view)(**RUN_METHODS[method])
+
+
+def test_indices_of_a_message_may_leave_gaps_and_come_in_any_order() -> None:
+    state = openai.RunState()
+    order = [2, 0, 2, 1, 0]
+    rows = [message_event("created", 1), *[message_delta(1, text_piece(i, str(i))) for i in order]]
+    texts = []
+    for name, data in rows:
+        event = openai.decode(openai.AssistantStreamEvent, {"event": name, "data": data})
+        texts += [args[1].value for hook, args in state.hooks(event) if hook == "on_text_delta"]
+    assert texts == ["2", "0", "22", "1", "00"]
+    assert state.message is not None
+    assert [block.text.value for block in state.message.content if block.type == "text"] == [
+        "00", "1", "22"]
+
 ########################################################################
 ## 10. Providers
 ########################################################################
