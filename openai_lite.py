@@ -2936,12 +2936,17 @@ def types_of(models: Sequence[Any]) -> Dict[str, Any]:
 
 def literals_of(cls: Any) -> Dict[str, Any]:
     """{field: the values it may have} for the fields that are a Literal."""
-    found = {}
-    for name, annotation in fields_of(cls).items():
-        if "Literal[" in str(annotation):
-            parts = [parts_of(member) for member in members_of(resolve(annotation, cls))]
-            found[name] = [value for kind, args in parts if kind == "Literal" for value in args]
-    return found
+    if cls not in literals_cache:
+        found = {}
+        for name, annotation in fields_of(cls).items():
+            if "Literal[" in str(annotation):
+                parts = [parts_of(member) for member in members_of(resolve(annotation, cls))]
+                found[name] = [value for kind, args in parts if kind == "Literal" for value in args]
+        literals_cache[cls] = found  # only now, for other threads look into it
+    return literals_cache[cls]
+
+
+literals_cache: Dict[Any, Dict[str, Any]] = {}
 
 
 discriminators = ("type", "object", "role", "event")
