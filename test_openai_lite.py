@@ -6778,36 +6778,346 @@ def requests_without_key(url: str) -> int:
         return connection.getresponse().status
 
 
-def test_streamed_and_plain_answers_of_the_local_server_agree(client: OpenAI) -> None:
-    tool: Dict[str, Any] = {
-        "type": "function",
-        "function": {"name": "get_weather", "parameters": {
-            "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}},
-    }
-    asked: Any = dict(model="m", messages=HI, n=2)
-    plain = client.chat.completions.create(**asked)
-    texts = {0: "", 1: ""}
-    for chunk in client.chat.completions.create(stream=True, **asked):
-        for choice in chunk.choices:
-            texts[choice.index] += choice.delta.content or ""
-    assert texts == {choice.index: choice.message.content for choice in plain.choices}
-    asked = dict(model="m", messages=HI, tools=[tool], tool_choice="required")
-    calls = client.chat.completions.create(**asked).choices[0].message.tool_calls or []
-    pieces = [
-        call.function.arguments or ""
-        for chunk in client.chat.completions.create(stream=True, **asked)
-        for choice in chunk.choices for call in choice.delta.tool_calls or ()
-        if call.function
-    ]
-    assert calls[0].type == "function" and "".join(pieces) == calls[0].function.arguments
-    assert "city" in json.loads("".join(pieces))
-    events = list(client.responses.create(model="m", input="What is a whale?", stream=True))
-    last = events[-1]
-    assert last.type == "response.completed"
-    assert [event.sequence_number for event in events] == list(range(len(events)))
-    deltas = [event.delta for event in events if event.type == "response.output_text.delta"]
-    again = client.responses.create(model="m", input="What is a whale?")
-    assert "".join(deltas) == last.response.output_text == again.output_text != ""
+def post(url: str, path: str, body: Any) -> str:
+    """What a POST answers, as text: without the client, for these tests are about the server."""
+    connection = http.client.HTTPConnection(url.split("/")[2], timeout=30)
+    with contextlib.closing(connection):
+        headers = {"Authorization": "Bearer x", "Content-Type": "application/json"}
+        connection.request("POST", "/v1" + path, json.dumps(body), headers)
+        return connection.getresponse().read().decode("utf-8")
+
+
+def events_of(text: str) -> List[Any]:
+    return [json.loads(line[6:]) for line in text.split("\n") if line.startswith("data: {")]
+
+
+def grow(old: Any, new: Any) -> Any:
+    """Add the delta of a stream to what came before: the texts are appended to one another."""
+    if isinstance(new, dict):
+        old = {} if old is None else old
+        for name, value in new.items():
+            old[name] = value if name in ("index", "type") else grow(old.get(name), value)
+    elif isinstance(new, list):
+        old = [] if old is None else old
+        for item in new:
+            if isinstance(item, dict) and "index" in item:
+                old.extend({} for _ in range(item["index"] + 1 - len(old)))
+                old[item["index"]] = grow(old[item["index"]], item)
+            else:
+                old.append(item)
+    elif isinstance(old, str) and isinstance(new, str):
+        old += new
+    elif new is not None:
+        old = new
+    return old
+
+
+def timeless(value: Any) -> Any:
+    """An object without what differs from one making to the next."""
+    if isinstance(value, list):
+        return [timeless(item) for item in value]
+    if isinstance(value, dict):
+        return {
+            name: timeless(item) for name, item in value.items()
+            if name not in ("id", "index", "created") and not name.endswith(("_id", "_at"))
+        }
+    return value
+
+
+PERSON: Dict[str, Any] = {
+    "type": "object", "additionalProperties": False, "required": ["name", "age", "parent"],
+    "properties": {
+        "name": {"type": "string"}, "age": {"type": "integer"},
+        "parent": {"anyOf": [{"$ref": "#"}, {"type": "null"}]},
+    },
+}
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+FUNCTIONS: List[Dict[str, Any]] = [
+    {"name": name, "parameters": CITY} for name in ("get_weather", "find_hotel")
+]
+TOOLS = [{"type": "function", "function": function} for function in FUNCTIONS]
+FLAT_TOOLS = [dict(function, type="function") for function in FUNCTIONS]
+STORY = "Gr\u00fc\u00dfe, \u9be8! e\u0301clairs, \U0001f469\u200d\U0001f680: \"quote\" \\ \n."
+BOTH_TOOLS = "I need the weather and a hotel: city is Paris. find_hotel"
+TOOL_RESULT: List[Dict[str, Any]] = [
+    {"role": "user", "content": BOTH_TOOLS},
+    {"role": "assistant", "tool_calls": [
+        {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+    {"role": "tool", "tool_call_id": "call_1", "content": "21 \u00b0C, {clear}"},
+]
+CHATS: List[Tuple[str, Dict[str, Any]]] = [  # finish_reason, what is asked
+    ("stop", {}),
+    ("stop", {"n": 3, "logprobs": True, "top_logprobs": 2}),
+    ("stop", {"stream_options": {"include_usage": True}}),
+    ("stop", {"said": "No, please refuse.", "logprobs": True}),
+    ("stop", {"response_format": {"type": "json_object"}, "logprobs": True}),
+    ("stop", {"n": 2, "response_format": {"type": "json_schema", "json_schema": {
+        "name": "person", "schema": PERSON, "strict": True}}}),
+    ("length", {"max_tokens": 5, "n": 2, "logprobs": True}),
+    ("length", {"said": "please refuse", "max_completion_tokens": 3}),
+    ("tool_calls", {"tools": TOOLS, "tool_choice": "required", "logprobs": True}),
+    ("tool_calls", {"tools": TOOLS, "n": 2, "said": BOTH_TOOLS}),
+    ("tool_calls", {"tools": TOOLS, "said": BOTH_TOOLS, "parallel_tool_calls": False}),
+    ("length", {"tools": TOOLS, "said": BOTH_TOOLS, "max_completion_tokens": 10}),
+    ("stop", {"tools": TOOLS, "said": BOTH_TOOLS, "tool_choice": "none"}),
+    ("stop", {"tools": TOOLS, "tool_choice": "required", "messages": TOOL_RESULT}),
+]
+
+
+@pytest.mark.parametrize("reason, asked", CHATS)
+def test_a_streamed_chat_completion_of_the_local_server_adds_up_to_the_plain_one(
+    reason: str, asked: Dict[str, Any], server: Any
+) -> None:
+    body: Dict[str, Any] = dict({"model": "m"}, **asked)
+    body.setdefault("messages", [{"role": "user", "content": body.pop("said", STORY)}])
+    usage = "stream_options" in body
+    plain = json.loads(post(server.url, "/chat/completions", body))
+    text = post(server.url, "/chat/completions", dict(body, stream=True))
+    assert text.endswith("\n\ndata: [DONE]\n\n")
+    choices: List[Any] = [{} for _ in plain["choices"]]
+    order: List[int] = []
+    chunk: Any = None
+    for chunk in events_of(text):
+        assert set(chunk) == set(plain) - {"usage"} | ({"usage"} if usage else set())
+        for choice in chunk["choices"]:
+            order.append(choice["index"])
+            assert not choice["delta"].get("content") or len(choice["delta"]["content"]) < 9
+            grow(choices[choice["index"]], choice)
+    for choice in choices:
+        choice["message"] = dict(choice.pop("delta"), annotations=[])  # empty ones are not sent
+        assert choice["finish_reason"] == reason
+        if choice["logprobs"]:
+            logprobs = choice["logprobs"]["content"] or choice["logprobs"]["refusal"]
+            said = choice["message"]["content"] or choice["message"]["refusal"]
+            assert "".join(entry["token"] for entry in logprobs) == said
+    if usage:
+        assert chunk["usage"] == plain["usage"]
+    assert timeless(dict(chunk, object=plain["object"], choices=choices, usage=plain["usage"])) == \
+        timeless(plain)
+    if len(choices) > 1:
+        assert order[: len(choices)] == list(range(len(choices)))  # they come interleaved
+        different = {json.dumps(choice["message"]) for choice in choices}
+        assert len(different) == len(choices) or reason == "length"
+
+
+RESPONSES: List[Tuple[str, str, Dict[str, Any]]] = [  # status, types in it, what is asked
+    ("completed", "output_text", {}),
+    ("completed", "output_text", {"include": ["message.output_text.logprobs"], "top_logprobs": 2}),
+    ("completed", "reasoning output_text", {"reasoning": {"effort": "low"}}),
+    ("completed", "refusal", {"input": "please refuse this"}),
+    ("completed", "output_text", {"text": {"format": {
+        "type": "json_schema", "name": "person", "schema": PERSON, "strict": True}}}),
+    ("incomplete", "output_text", {"max_output_tokens": 4}),
+    ("incomplete", "refusal", {"input": "please refuse this", "max_output_tokens": 2}),
+    ("completed", "reasoning function_call function_call",
+     {"tools": FLAT_TOOLS, "input": BOTH_TOOLS, "reasoning": {"effort": "high"}}),
+    ("completed", "function_call",
+     {"tools": FLAT_TOOLS, "tool_choice": {"type": "function", "name": "find_hotel"}}),
+    ("incomplete", "function_call",
+     {"tools": FLAT_TOOLS, "input": BOTH_TOOLS, "max_output_tokens": 3}),
+    ("completed", "output_text", {"tools": FLAT_TOOLS, "input": [
+        {"role": "user", "content": BOTH_TOOLS},
+        {"type": "function_call", "call_id": "c", "name": "get_weather", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": "21 \u00b0C"}]}),
+]
+TEXT_OF = {  # the field that the deltas of these events fill
+    "output_text": "text", "refusal": "refusal", "reasoning_summary_text": "text",
+    "function_call_arguments": "arguments",
+}
+
+
+@pytest.mark.parametrize("status, types, asked", RESPONSES)
+def test_a_streamed_response_of_the_local_server_adds_up_to_the_plain_one(
+    status: str, types: str, asked: Dict[str, Any], server: Any
+) -> None:
+    body = dict({"model": "m", "input": STORY}, **asked)
+    plain = json.loads(post(server.url, "/responses", body))
+    events = events_of(post(server.url, "/responses", dict(body, stream=True)))
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    output: List[Any] = []
+    for event in events:
+        stem, _, what = event["type"][len("response."):].rpartition(".")
+        item: Any = output[event["output_index"]] if "item_id" in event else {}
+        assert item.get("id") == event.get("item_id")
+        parts: Any = item.get("content", item.get("summary"))
+        number = event.get("content_index", event.get("summary_index"))
+        part = item if number is None or what == "added" else parts[number]
+        if stem == "output_item" and what == "added":
+            assert len(output) == event["output_index"]
+            output.append(event["item"])
+        elif stem == "output_item":
+            assert dict(output[-1], **status_of(event["item"])) == event["item"]
+            output[-1] = event["item"]
+        elif stem.endswith("_part"):
+            assert what == "added" or part == event["part"]
+            parts.extend([event["part"]] if what == "added" else [])
+        elif what == "delta":
+            grow(part, {TEXT_OF[stem]: event["delta"]})
+            grow(part, {name: event[name] for name in event if name == "logprobs"})
+        elif what == "done":
+            assert part[TEXT_OF[stem]] == event[TEXT_OF[stem]]
+    last = events[-1]["response"]
+    assert events[-1]["type"] == "response." + status == "response." + last["status"]
+    assert last["output"] == output and timeless(last) == timeless(plain)
+    found = [part for item in output for part in item.get("content", [item])]
+    assert [part["type"] for part in found] == types.split()
+    reason = {"reason": "max_output_tokens"} if status == "incomplete" else None
+    assert last["incomplete_details"] == reason
+
+
+def status_of(item: Any) -> Any:
+    return {"status": item["status"]} if "status" in item else {}
+
+
+def record(**properties: Any) -> Dict[str, Any]:
+    """The schema of an object in strict mode."""
+    return {"type": "object", "properties": properties, "required": list(properties),
+            "additionalProperties": False}
+
+
+def defined(root: Dict[str, Any], **definitions: Any) -> Dict[str, Any]:
+    return dict(root, **{"$defs": definitions})
+
+
+def ref(name: str) -> Dict[str, Any]:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def listed(items: Any, **limits: int) -> Dict[str, Any]:
+    return dict(limits, type="array", items=items)
+
+
+TEXT, NUMBER, NULL = {"type": "string"}, {"type": "number"}, {"type": "null"}
+KINDS_OF_JSON: Dict[str, Any] = {
+    "object": dict, "array": list, "string": str, "integer": int, "number": (int, float),
+    "boolean": bool, "null": type(None),
+}
+
+
+def fits(value: Any, schema: Any, root: Any) -> bool:
+    """Whether a value obeys a schema, as far as the schemas of these tests go."""
+    if "$ref" in schema:
+        path = schema["$ref"].split("/")[1:]
+        return fits(value, functools.reduce(lambda inner, name: inner[name], path, root), root)
+    if "anyOf" in schema:
+        return any(fits(value, option, root) for option in schema["anyOf"])
+    if "const" in schema or "enum" in schema:
+        return value in schema.get("enum", [schema.get("const")])
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    if not any(isinstance(value, KINDS_OF_JSON[kind]) for kind in kinds):
+        return False
+    if isinstance(value, dict):
+        known = schema["properties"]
+        return set(schema["required"]) <= set(value) <= set(known) and all(
+            fits(inner, known[name], root) for name, inner in value.items())
+    if isinstance(value, list):
+        return schema.get("minItems", 0) <= len(value) <= 2 and all(
+            fits(inner, schema["items"], root) for inner in value)
+    return re.fullmatch(schema.get("pattern", "(?s).*"), str(value)) is not None
+
+
+def formatted(format: str, pattern: str) -> Dict[str, Any]:
+    return {"type": "string", "format": format, "pattern": pattern}
+
+
+@pytest.mark.parametrize("schema, expected", [
+    (record(city=TEXT, days={"type": "integer"}, sure={"type": "boolean"}, km=NUMBER),
+     {"city": "Oslo", "days": 3}),
+    (record(unit={"enum": ["C", "F"]}, kind={"const": 7}, why=NULL),
+     {"unit": "C", "kind": 7, "why": None}),
+    (record(unit={"enum": ["C", "whale"]}), {"unit": "whale"}),  # the text mentions it
+    (record(a={"anyOf": [NULL, NUMBER, TEXT]}, b={"type": ["null", "integer"]}), {}),
+    (record(steps=listed(record(text=TEXT, tags=listed(TEXT))), two=listed(NUMBER, minItems=2)),
+     {}),
+    (PERSON, {}),
+    (defined(record(head=ref("node")), node=record(next={"anyOf": [ref("node"), NULL]})),
+     {"head": {"next": {"next": None}}}),
+    (defined(record(root=ref("tree")), tree=record(children=listed(ref("tree")))), {}),
+    (defined(record(e=ref("expr")), expr={"anyOf": [ref("sum"), ref("leaf")]},
+             leaf=record(n=NUMBER), sum=record(left=ref("expr"), right=ref("expr"))), {}),
+    (record(at=formatted("date-time", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"),
+            day=formatted("date", r"\d{4}-\d\d-\d\d"), time=formatted("time", r"[\d:]{8}Z"),
+            id=formatted("uuid", r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")), {}),
+])
+def test_the_local_server_answers_and_calls_with_values_that_fit_the_schema(
+    schema: Dict[str, Any], expected: Dict[str, Any], client: OpenAI
+) -> None:
+    said: Any = "A whale, please. The city is Oslo, days: 3"
+    named = {"name": "x", "schema": schema, "strict": True}
+    tool: Any = {"type": "function", "name": "f", "parameters": schema, "strict": True}
+    format: Any = {"type": "json_schema", "json_schema": named}
+    flat: Any = {"format": dict(named, type="json_schema")}
+    chat = client.chat.completions.create(
+        model="m", messages=[{"role": "user", "content": said}], response_format=format)
+    response = client.responses.create(model="m", input=said, text=flat)
+    called: Any = client.responses.create(
+        model="m", input=said, tools=[tool], tool_choice="required").output[0]
+    for text in (chat.choices[0].message.content, response.output_text, called.arguments):
+        value = json.loads(text or "")
+        assert fits(value, schema, schema), value
+        assert dict(value, **expected) == value
+
+
+@pytest.mark.parametrize("schema, message", [
+    ({"type": "object", "properties": {}},
+     "In context=(), 'additionalProperties' is required to be supplied and to be false."),
+    (record(a={"type": "object"}),
+     "In context=('properties', 'a'), 'additionalProperties' is required to be supplied and to be"),
+    (dict(record(a=TEXT, b=TEXT), required=["a"]),
+     "In context=(), 'required' is required to be supplied and to be an array including every key "
+     "in properties. Missing 'b'."),
+    (defined(record(), node=record(x={"oneOf": [TEXT]})),
+     "In context=('$defs', 'node', 'properties', 'x'), 'oneOf' is not permitted."),
+    (record(a={"anyOf": [NULL, listed({"type": "object"})]}),
+     "In context=('properties', 'a', 'anyOf', '1', 'items'), 'additionalProperties' is required"),
+    ({"type": "array"},
+     "schema must be a JSON Schema of 'type: \"object\"', got 'type: \"array\"'."),
+])
+def test_the_local_server_refuses_schemas_that_strict_mode_does_not_take(
+    schema: Dict[str, Any], message: str, client: OpenAI
+) -> None:
+    create: Any = client.chat.completions.create
+    respond: Any = client.responses.create
+    for strict in (True, False):
+        named = {"name": "x", "schema": schema, "strict": strict}
+        function = {"name": "f", "parameters": schema, "strict": strict}
+        format = {"type": "json_schema", "json_schema": named}
+        cases: List[Tuple[Callable[[], Any], str, str, Optional[str]]] = [
+            (lambda: create(model="m", messages=HI, response_format=format),
+             "response_format 'x'", "response_format", None),
+            (lambda: respond(model="m", input="Hi", text={"format": dict(
+                named, type="json_schema")}),
+             "response_format 'x'", "text.format.schema", "invalid_json_schema"),
+            (lambda: respond(model="m", input="Hi", tools=[dict(function, type="function")]),
+             "function 'f'", "tools[0].parameters", "invalid_function_parameters"),
+            (lambda: create(model="m", messages=HI, tools=[
+                {"type": "function", "function": function}]),
+             "function 'f'", "tools[0].function.parameters", "invalid_function_parameters"),
+        ]
+        for attempt, what, param, code in cases:
+            if not strict:
+                attempt()
+                continue
+            with pytest.raises(openai.BadRequestError) as caught:
+                attempt()
+            assert f"Invalid schema for {what}: {message}" in str(caught.value)
+            assert (caught.value.param, caught.value.code) == (param, code)
+
+
+def test_the_local_server_refuses_calls_and_quotes_when_the_text_says_so(client: OpenAI) -> None:
+    def ask(said: str, **options: Any) -> Any:
+        given: Any = dict({"messages": [{"role": "user", "content": said}]}, **options)
+        return client.chat.completions.create(model="m", **given).choices[0].message
+
+    refused = ask("Please refuse", tools=TOOLS, tool_choice="required")
+    assert refused.content is None and not refused.tool_calls and "can't help" in refused.refusal
+    calls = ask("How is the weather? city is Oslo", tools=TOOLS).tool_calls
+    assert [call.function.name for call in calls] == ["get_weather"]
+    assert json.loads(calls[0].function.arguments) == {"city": "Oslo"}
+    assert [call.function.name for call in ask(BOTH_TOOLS, tools=TOOLS).tool_calls] == [
+        "get_weather", "find_hotel"]
+    assert ask("Hello", tools=TOOLS).tool_calls is None
+    assert "21 \u00b0C, {clear}" in ask("", messages=TOOL_RESULT, tools=TOOLS).content
 
 
 def test_batches_of_the_local_server_really_run(client: OpenAI) -> None:

@@ -10,15 +10,24 @@
 It is for learning, demonstrations and tests.  It speaks the API's HTTP: paths, parameters,
 objects, streams, pages, errors.  What it says is made by a small grammar from the words you sent,
 with dice seeded by them: the same request gets the same answer, plain or streamed.  Functions are
-called when they are forced, required, or named in the last message, with arguments that fit their
-JSON schema (its `pattern` and `not` excepted); structured outputs are made in the same way.
-Vectors of texts that share words are close, moderation is a list of words; batches, fine-tuning
-jobs, evals, videos and runs of assistants take their time in the background.  Pictures are striped
-PNGs, speech is a buzz that a transcription still understands, a video has no picture.
+called when they are forced, required, or named by the user, with arguments that fit their JSON
+schema (its `pattern` and `not` excepted); structured outputs are made in the same way.  Vectors
+of texts that share words are close, moderation is a list of words; batches, fine-tuning jobs,
+evals, videos and runs of assistants take their time in the background.  Pictures are striped PNGs,
+speech is a buzz that a transcription still understands, a video has no picture.
 Everything is in memory, uploads in a temporary directory, and gone when the server stops.
 
 Any key will do, except "wrong-key" and what starts with "sk-wrong"; any model, except names that
 start with "no-such".  Paths start at any base that ends in /v1, or as at Azure, with /openai.
+
+TO GET A CERTAIN ANSWER ask for it in the last message, or by parameters:
+
+    get_weather, the weather    call the tool get_weather; several of them if several are named
+    city: Oslo, city is Oslo    the value of the property "city" where a schema is to be fitted
+    please refuse               a refusal
+    the result of a tool        a text that quotes it, whatever `tool_choice` says
+    reasoning.effort            a response with a summary of reasoning
+    max_tokens and the like     an answer cut short, tool calls too
 
 TO MAKE A REQUEST FAIL send one of these headers with it:
 
@@ -126,6 +135,9 @@ GRAMMAR = {
     "few": ["two", "three", "several", "surprisingly many"],
     "Most": ["Most", "Some", "A few", "Nearly all"],
     "people": ["people", "authors", "careful readers", "engineers", "beginners"],
+    "thought": ["The question is about {topic}. {point}"],
+    "quote": ["The tool says: {output}. {point}"],
+    "refusal": ["I'm sorry, but I can't help with {topic}."],
     "does": ["works", "matters", "comes first", "takes time", "pays off", "stands", "waits"],
 }
 
@@ -133,7 +145,7 @@ GRAMMAR = {
 def tokens(text: str) -> List[str]:
     """Cut a text into pieces that stand in for tokens: a word, or part of one, with the space
     before it.  Joined, they are the text again."""
-    return re.findall(r"\s*(?:\w{1,8}|[^\w\s])|\s+", text)
+    return re.findall(r"\s*(?:\w{1,5}|[^\w\s])|\s+", text)
 
 
 def digest(*seeds: object) -> bytes:
@@ -153,9 +165,11 @@ def topics(text: str) -> List[str]:
 
 
 def write(rule: str, words: List[str], rng: random.Random) -> str:
-    """Expand a rule of the grammar."""
+    """Expand a rule of the grammar; what has none stays as it is."""
     if rule == "topic":
         return rng.choice(words)
+    if rule not in GRAMMAR:
+        return f"{{{rule}}}"
     return re.sub(r"\{(\w+)\}", lambda m: write(m.group(1), words, rng), rng.choice(GRAMMAR[rule]))
 
 
@@ -167,54 +181,93 @@ FORMATS = {
 }
 
 
+LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+
+
 class Filler:
-    """Makes a value that fits a JSON schema, its strings from the given words."""
+    """Makes a value that fits a JSON schema, with words and values from a text: of a property
+    "city" it is "Paris" if the text has "city: Paris", "city=Paris" or "city is Paris"."""
 
-    def __init__(self, root: Any, words: List[str], rng: random.Random) -> None:
-        self.root, self.words, self.rng = root, words, rng
+    def __init__(self, root: Any, text: str, rng: random.Random) -> None:
+        self.root, self.text, self.words, self.rng = root, text, topics(text), rng
 
-    def fill(self, schema: Any, depth: int = 0) -> Any:
+    def fill(
+        self, schema: Any, name: str = "", depth: int = 0, open: Tuple[str, ...] = ("#",)
+    ) -> Any:
+        """`open` are the references followed on the way here, for a recursive schema has to end:
+        once a reference is met again, what may be absent, empty or null is."""
         if depth > 40:
             raise APIError(400, "Invalid schema: no finite value fits it.", "schema")
         if not isinstance(schema, dict):  # `true` and `{}` allow anything
             schema = {"type": "string"}
+        fill = functools.partial(self.fill, depth=depth + 1, open=open)
+        again = len(set(open)) < len(open)
         if "$ref" in schema:
-            return self.fill(self.resolve(schema["$ref"]), depth + 1)
+            ref = str(schema["$ref"])
+            return fill(self.resolve(ref), name, open=open + (ref,))
         if "const" in schema:
             return schema["const"]
         if schema.get("enum"):
-            return self.rng.choice(schema["enum"])
+            return next((x for x in schema["enum"] if self.mentions(x)), schema["enum"][0])
         options = schema.get("anyOf") or schema.get("oneOf")
         if options:
-            # Deep down, what refers to nothing comes first: a recursive schema must end.
-            flat = [option for option in options if "$ref" not in json.dumps(option)]
-            return self.fill(self.rng.choice(flat if flat and depth > 3 else options), depth + 1)
+            def rank(option: Any) -> Tuple[bool, int]:
+                is_null = isinstance(option, dict) and option.get("type") == "null"
+                return is_null != again, len(self.refs(option) & set(open)) if again else 0
+
+            return fill(min(options, key=rank), name)
         if "allOf" in schema:
             merged: JSON = {"properties": {}}
             for part in schema["allOf"]:
                 part = self.resolve(part["$ref"]) if "$ref" in part else part
                 merged["properties"].update(part.get("properties", {}))
                 merged.update({k: v for k, v in part.items() if k != "properties"})
-            return self.fill(merged, depth + 1)
+            return fill(merged, name)
         kind = schema.get("type") or ("object" if "properties" in schema else "string")
         if isinstance(kind, list):
-            kind = self.rng.choice([k for k in kind if k != "null"] or ["null"])
+            kind = min(kind, key=lambda k: (k == "null") != again)
         if kind in ("integer", "number"):
-            return self.number(schema, kind == "integer")
+            return self.number(schema, name, kind == "integer")
         if kind == "string":
-            return self.string(schema)
+            return self.string(schema, name)
         if kind == "array":
-            low = int(schema.get("minItems", 1 if depth < 6 else 0))
-            high = int(schema.get("maxItems", low + 2 if depth < 6 else low))
-            count = self.rng.randint(low, max(low, high))
-            return [self.fill(schema.get("items"), depth + 1) for _ in range(count)]
+            low = int(schema.get("minItems", 0))
+            most = low if again else min(int(schema.get("maxItems", 2)), max(low, 2))
+            count = self.rng.randint(min(max(low, 1), most), most)
+            return [fill(schema.get("items")) for _ in range(count)]
         if kind == "object":
-            properties = schema.get("properties")
+            properties = schema.get("properties") or {}
             if not properties and schema.get("additionalProperties") is not False:
                 names = sorted(set(self.words))[:2]
                 properties = {name: schema.get("additionalProperties") for name in names}
-            return {name: self.fill(s, depth + 1) for name, s in (properties or {}).items()}
+            needed = schema.get("required", ()) if again else properties
+            return {n: fill(inner, n) for n, inner in properties.items() if n in needed}
         return self.rng.random() < 0.5 if kind == "boolean" else None
+
+    def mentions(self, value: Any) -> bool:
+        return isinstance(value, str) and bool(
+            re.search(rf"(?<!\w){re.escape(value)}(?!\w)", self.text, re.I))
+
+    def said(self, name: str, pattern: str) -> Optional[str]:
+        """The value that the text gives for a property."""
+        words = re.escape(name).replace("_", "[_ ]")
+        given = rf"(?i)\b{words}['\"]?(?: is|:|=)\s*['\"]?({pattern})"
+        found = re.search(given, self.text) if name else None
+        return found.group(1) if found else None
+
+    def refs(self, schema: Any) -> Set[str]:
+        """All references that may be met in what fits a schema."""
+        found: Set[str] = set()
+        left = [schema]
+        while left:
+            value = left.pop()
+            left += value.values() if isinstance(value, dict) else []
+            left += value if isinstance(value, list) else []
+            ref = value.get("$ref") if isinstance(value, dict) else None
+            if isinstance(ref, str) and ref not in found:
+                found.add(ref)
+                left.append(self.resolve(ref))
+        return found
 
     def resolve(self, ref: Any) -> Any:
         found = self.root
@@ -225,7 +278,10 @@ class Filler:
             found = found[name]
         return found
 
-    def number(self, schema: JSON, whole: bool) -> Union[int, float]:
+    def number(self, schema: JSON, name: str, whole: bool) -> Union[int, float]:
+        said = self.said(name, r"-?\d{1,15}(?:\.\d{1,9})?")
+        if said and not any(key in schema for key in LIMITS):
+            return round(float(said)) if whole or "." not in said else float(said)
         low = schema.get("minimum", schema.get("exclusiveMinimum"))
         high = schema.get("maximum", schema.get("exclusiveMaximum"))
         low = low if low is not None else (0 if high is None else high - 100)
@@ -238,17 +294,76 @@ class Filler:
             return cast(float, self.rng.randint(first, max(first, last)) * step)
         return cast(float, low + (high - low) * self.rng.randint(1, 99) / 100)
 
-    def string(self, schema: JSON) -> str:
+    def string(self, schema: JSON, name: str) -> str:
         pattern = FORMATS.get(str(schema.get("format")))
         if pattern:
             d, h, m = self.rng.randint(1, 28), self.rng.randint(0, 23), self.rng.randint(1, 12)
             word = re.sub("[^a-z0-9]", "", self.rng.choice(self.words).lower()) or "word"
             id = self.rng.getrandbits(32)
             return pattern.format(y=2000 + d, m=m, d=d, h=h, word=word, id=id)
-        text = " ".join(self.rng.choice(self.words) for _ in range(self.rng.randint(1, 3)))
+        text = self.said(name, r"[\w.+-]*\w") or " ".join(
+            self.rng.choice(self.words) for _ in range(self.rng.randint(1, 3)))
         while len(text) < schema.get("minLength", 0):
             text += " " + self.rng.choice(self.words)
         return text[: schema.get("maxLength")]
+
+
+def loose_ends(schema: Any, place: Tuple[str, ...] = ()) -> Iterator[str]:
+    """What strict mode forbids in a schema, and where, in the API's words."""
+    if not isinstance(schema, dict):
+        return
+    at = f"In context={place}, "
+    properties = schema.get("properties")
+    if schema.get("type") == "object" or properties:
+        if schema.get("additionalProperties") is not False:
+            yield at + "'additionalProperties' is required to be supplied and to be false."
+        for name in properties or {}:
+            if name not in schema.get("required", ()):
+                yield at + "'required' is required to be supplied and to be an array including " \
+                    f"every key in properties. Missing '{name}'."
+    for name in ("oneOf", "allOf", "not", "if", "patternProperties"):
+        if name in schema:
+            yield at + f"'{name}' is not permitted."
+    if "$ref" in schema and len(schema) > 1 and place:
+        others = {name for name in sorted(schema) if name != "$ref"}
+        yield at + f"$ref cannot have keywords {others}."
+    for key in ("properties", "$defs", "definitions"):
+        for name, inner in (schema.get(key) or {}).items():
+            yield from loose_ends(inner, place + (key, name))
+    yield from loose_ends(schema.get("items"), place + ("items",))
+    for number, inner in enumerate(schema.get("anyOf") or []):
+        yield from loose_ends(inner, place + ("anyOf", str(number)))
+
+
+def check_strict(schema: JSON, what: str, param: str, code: Optional[str]) -> None:
+    """Refuse a schema that strict mode does not take."""
+    kind = schema.get("type")
+    wrong = next(loose_ends(schema), None)
+    if kind != "object":
+        wrong = f"schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{kind}\"'."
+    if wrong:
+        raise APIError(400, f"Invalid schema for {what}: {wrong}", param, code)
+
+
+def schema_of(format: JSON, param: str) -> Optional[Any]:
+    """The JSON schema that `response_format` or `text.format` asks for, if it does."""
+    if format.get("type") == "json_object":
+        words = {"type": "array", "items": {"type": "string"}}
+        return {"properties": {"answer": {"type": "string"}, "words": words}}
+    if format.get("type") == "json_schema":
+        inner = format.get("json_schema", format)  # nested in chat and assistants only
+        for name, kind in (("name", str), ("schema", dict)):
+            if not isinstance(inner.get(name), kind):
+                where = f"{param}.json_schema.{name}" if inner is not format else f"{param}.{name}"
+                raise APIError(400, f"Missing required parameter: '{where}'.", where,
+                               "missing_required_parameter")
+        if inner.get("strict"):
+            # The two APIs name the place and the code differently, and the message alike.
+            where, code = (param, None) if inner is not format else (
+                f"{param}.schema", "invalid_json_schema")
+            check_strict(inner["schema"], f"response_format '{inner['name']}'", where, code)
+        return inner["schema"]
+    return None
 
 
 class Tool(NamedTuple):
@@ -265,14 +380,28 @@ class ToolCall(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What the pretender says: a text or tool calls."""
+    """What the pretender says: a text, a refusal or tool calls."""
 
-    text: str
+    text: str  # or the words of the refusal
     calls: List[ToolCall]
     finish_reason: str  # as in a chat completion: stop, length, tool_calls
+    is_refusal: bool
+    thought: str  # the summary of the reasoning, if there is any
 
     def token_count(self) -> int:
-        return len(tokens(self.text)) + sum(len(tokens(call.arguments)) for call in self.calls)
+        return sum(len(tokens(t)) for t in [self.text] + [call.arguments for call in self.calls])
+
+
+def shorten(texts: List[str], limit: int) -> List[str]:
+    """So many of the texts as have that many tokens together, the last one cut."""
+    kept = []
+    for text in texts:
+        pieces = tokens(text)[:limit]
+        kept.append("".join(pieces))
+        limit -= len(pieces)
+        if limit <= 0:
+            break
+    return kept
 
 
 class Prompt:
@@ -282,6 +411,7 @@ class Prompt:
         self.model, self.turns = model, turns  # the turns are (role, text)
         self.tools: List[Tool] = []
         self.tool_choice = "auto"  # or none, required
+        self.reasons = False  # whether it shows its reasoning
         self.parallel = True
         self.schema: Optional[Any] = None  # that the text is to fit, as JSON
         self.stop: List[str] = []
@@ -305,7 +435,12 @@ class Prompt:
                 if not isinstance(function, dict) or not isinstance(function.get("name"), str):
                     raise APIError(400, f"Missing required parameter: 'tools[{i}].name'.",
                                    f"tools[{i}].name", "missing_required_parameter")
-                self.tools.append(Tool(function["name"], function.get("parameters")))
+                schema = function.get("parameters")
+                if function.get("strict") and schema is not None:
+                    inner = ".function" if function is not tool else ""
+                    check_strict(schema, f"function '{function['name']}'",
+                                 f"tools[{i}]{inner}.parameters", "invalid_function_parameters")
+                self.tools.append(Tool(function["name"], schema))
         if isinstance(tool_choice, str):
             self.tool_choice = tool_choice
         elif tool_choice and tool_choice.get("type") in ("function", "allowed_tools"):
@@ -318,36 +453,52 @@ class Prompt:
             if not self.tools:
                 raise APIError(400, f"Tool choice {names} not found in 'tools'.", "tool_choice")
 
+    def called(self, last: str) -> List[Tool]:
+        """The functions to call: those that the text names, in words or as they are written."""
+        if self.tool_choice == "none":
+            return []
+        said = set(re.findall(r"\w+", last.lower()))
+        named = []
+        for tool in self.tools:
+            words = topics(re.sub(r"([a-z])([A-Z])|_", r"\1 \2", tool.name).lower())
+            if tool.name.lower() in said or said.issuperset(words):
+                named.append(tool)
+        if not named and self.tool_choice == "required":
+            named = self.tools[:1]
+        return named if self.parallel else named[:1]
+
     def reply(self, choice: int = 0) -> Reply:
         """The answer to this prompt; `choice` counts the answers asked for at once."""
         role, last = self.turns[-1] if self.turns else ("user", "")
         rng = dice(self.model, self.transcript, choice)
-        words = topics(last)
-        called = []
-        if self.tool_choice == "required":
-            called = self.tools[:1]
-        elif self.tool_choice == "auto" and role != "tool":  # whose result is to be talked about
-            called = [t for t in self.tools if re.search(rf"\b{re.escape(t.name)}\b", last)]
-        if called:
-            calls = []
-            for tool in called if self.parallel else called[:1]:
-                schema = tool.parameters or {"type": "object"}
-                rest = [word for word in words if word != tool.name] or ["this"]
-                value = Filler(schema, rest, rng).fill(schema)
-                id = f"call_{rng.getrandbits(96):024x}"
-                calls.append(ToolCall(id, tool.name, json.dumps(value, ensure_ascii=False)))
-            return Reply("", calls, "tool_calls")
-        if self.schema is not None:
-            value = Filler(self.schema, words, rng).fill(self.schema)
+        outputs = [text for _, text in itertools.takewhile(
+            lambda turn: turn[0] == "tool", reversed(self.turns))]
+        refuses = role == "user" and "please refuse" in last.lower()
+        calls = []
+        for tool in [] if outputs or refuses else self.called(last):
+            schema = tool.parameters or {"type": "object"}
+            filler = Filler(schema, last.replace(tool.name, ""), rng)
+            value = json.dumps(filler.fill(schema), ensure_ascii=False)
+            calls.append(ToolCall(f"call_{rng.getrandbits(96):024x}", tool.name, value))
+        if refuses:
+            text = write("refusal", topics(last), rng)
+        elif calls:
+            text = ""
+        elif self.schema is not None:
+            value = Filler(self.schema, last, rng).fill(self.schema)
             text = json.dumps(value, ensure_ascii=False)
         else:
-            text = write("reply", words, rng)
+            text = write("quote" if outputs else "reply", topics(last), rng)
+            text = text.replace("{output}", "; ".join(reversed(outputs)))
         for stop in filter(None, self.stop):
             text = text.partition(stop)[0]
-        pieces = tokens(text)
-        if self.limit is not None and len(pieces) > self.limit:
-            return Reply("".join(pieces[: self.limit]), [], "length")
-        return Reply(text, [], "stop")
+        finish_reason = "tool_calls" if calls else "stop"
+        texts = [call.arguments for call in calls] or [text]
+        if self.limit is not None and sum(len(tokens(t)) for t in texts) > self.limit:
+            finish_reason, texts = "length", shorten(texts, self.limit)
+        calls = [call._replace(arguments=arguments) for call, arguments in zip(calls, texts)]
+        thought = write("thought", topics(last), rng) if self.reasons else ""
+        return Reply("" if calls else texts[0], calls, finish_reason, refuses, thought)
 
 
 def text_of(content: Any) -> str:
@@ -775,20 +926,20 @@ def create_chat_completion(request: Request) -> Result:
         "usage": chat_usage(prompt.token_count(), sum(reply.token_count() for reply in replies)),
     }
     for i, reply in enumerate(replies):
-        message: JSON = {
-            "role": "assistant", "content": reply.text, "refusal": None, "annotations": [],
-        }
+        message: JSON = {"role": "assistant", "content": None, "refusal": None, "annotations": []}
+        said = "refusal" if reply.is_refusal else "content"
+        logprobs = None
         if reply.calls:
-            message["content"] = None
             message["tool_calls"] = [
                 {"id": call.id, "type": "function",
                  "function": {"name": call.name, "arguments": call.arguments}}
                 for call in reply.calls
             ]
-        logprobs = None
-        if body.get("logprobs"):
-            top = body.get("top_logprobs") or 0
-            logprobs = {"content": logprobs_of(reply.text, top), "refusal": None}
+        else:
+            message[said] = reply.text
+            if body.get("logprobs"):
+                entries = logprobs_of(reply.text, body.get("top_logprobs") or 0)
+                logprobs = dict({"content": None, "refusal": None}, **{said: entries})
         completion["choices"].append({
             "index": i, "message": message, "logprobs": logprobs,
             "finish_reason": reply.finish_reason,
@@ -797,22 +948,8 @@ def create_chat_completion(request: Request) -> Result:
         stored = dict(completion, metadata=body.get("metadata") or {})
         request.server.chat_completions.add(StoredChatCompletion(stored, body["messages"]))
     if body.get("stream"):
-        return chat_stream(completion, includes_usage(body))
+        return chunks(completion, "chat.completion.chunk", chat_deltas, includes_usage(body))
     return completion
-
-
-def schema_of(format: JSON, param: str) -> Optional[Any]:
-    """The JSON schema that `response_format` or `text.format` asks for, if it does."""
-    if format.get("type") == "json_object":
-        words = {"type": "array", "items": {"type": "string"}}
-        return {"properties": {"answer": {"type": "string"}, "words": words}}
-    if format.get("type") == "json_schema":
-        schema = format.get("json_schema", format).get("schema")  # nested in chat only
-        if not isinstance(schema, dict):
-            raise APIError(400, f"Missing required parameter: '{param}.schema'.",
-                           f"{param}.schema", "missing_required_parameter")
-        return schema
-    return None
 
 
 def stops_of(body: JSON) -> List[str]:
@@ -835,13 +972,14 @@ def chat_usage(asked: int, answered: int) -> JSON:
     }
 
 
-def chat_stream(completion: JSON, include_usage: bool) -> Iterator[bytes]:
-    """A completion as chunks, those of its choices in turn."""
-    rest = ("id", "created", "model", "service_tier", "system_fingerprint")
-    chunk: JSON = dict({name: completion[name] for name in rest}, object="chat.completion.chunk")
-    if include_usage:
-        chunk["usage"] = None
-    for round in itertools.zip_longest(*map(chat_deltas, completion["choices"])):
+def chunks(
+    completion: JSON, object: str, deltas: Callable[[JSON], Iterator[JSON]], include_usage: bool
+) -> Iterator[bytes]:
+    """A completion as a stream: the deltas of its choices, in turn."""
+    chunk = dict(completion, object=object, usage=None)
+    if not include_usage:
+        del chunk["usage"]
+    for round in itertools.zip_longest(*map(deltas, completion["choices"])):
         for choice in filter(None, round):
             yield sse(dict(chunk, choices=[choice]))
     if include_usage:
@@ -857,10 +995,13 @@ def chat_deltas(choice: JSON) -> Iterator[JSON]:
                 "finish_reason": finish_reason}
 
     message, logprobs = choice["message"], choice["logprobs"]
-    yield delta(role="assistant", content=None if message["content"] is None else "", refusal=None)
-    for i, token in enumerate(tokens(message["content"] or "")):
-        one = logprobs and {"content": logprobs["content"][i : i + 1], "refusal": None}
-        yield delta(logprobs=one, content=token)
+    said = "content" if message["refusal"] is None else "refusal"
+    text = message[said]
+    none = logprobs and {name: values and [] for name, values in logprobs.items()}
+    yield delta(None, none, **{
+        "role": "assistant", "content": None, "refusal": None, said: None if text is None else ""})
+    for i, token in enumerate(tokens(text or "")):
+        yield delta(None, none and dict(none, **{said: logprobs[said][i : i + 1]}), **{said: token})
     for i, call in enumerate(message.get("tool_calls", [])):
         start = dict(call["function"], arguments="")
         yield delta(tool_calls=[dict(call, index=i, function=start)])
@@ -926,7 +1067,9 @@ def create_completion(request: Request) -> Result:
         "model": body["model"], "choices": choices, "system_fingerprint": "fp_local",
         "usage": chat_usage(asked, answered),
     }
-    return completion_stream(completion, includes_usage(body)) if body.get("stream") else completion
+    if body.get("stream"):
+        return chunks(completion, completion["object"], text_deltas, includes_usage(body))
+    return completion
 
 
 def texts_of(input: Any, param: str) -> List[str]:
@@ -957,19 +1100,13 @@ def old_logprobs(text: str, top: Optional[int]) -> Optional[JSON]:
     }
 
 
-def completion_stream(completion: JSON, include_usage: bool) -> Iterator[bytes]:
-    usage = {"usage": None} if include_usage else {}
-    chunk = dict({k: v for k, v in completion.items() if k != "usage"}, **usage)
-    for choice in completion["choices"]:
-        logprobs = choice["logprobs"]
-        for i, token in enumerate(tokens(choice["text"])):
-            one = logprobs and {name: values[i : i + 1] for name, values in logprobs.items()}
-            part = dict(choice, text=token, logprobs=one, finish_reason=None)
-            yield sse(dict(chunk, choices=[part]))
-        yield sse(dict(chunk, choices=[dict(choice, text="", logprobs=None)]))
-    if include_usage:
-        yield sse(dict(chunk, choices=[], usage=completion["usage"]))
-    yield DONE
+def text_deltas(choice: JSON) -> Iterator[JSON]:
+    """The choices of the chunks that make up one choice of a completion."""
+    logprobs = choice["logprobs"]
+    for i, token in enumerate(tokens(choice["text"])):
+        one = logprobs and {name: values[i : i + 1] for name, values in logprobs.items()}
+        yield dict(choice, text=token, logprobs=one, finish_reason=None)
+    yield dict(choice, text="", logprobs=None)
 
 
 ########################################################################
@@ -1114,6 +1251,7 @@ def create_response(request: Request) -> Result:
     prompt.parallel = body.get("parallel_tool_calls") is not False
     prompt.schema = schema_of((body.get("text") or {}).get("format") or {}, "text.format")
     prompt.limit = body.get("max_output_tokens")
+    prompt.reasons = (body.get("reasoning") or {}).get("effort") not in (None, "none")
     reply = prompt.reply()
 
     given = {name: value for name, value in body.items() if value is not None}
@@ -1130,7 +1268,8 @@ def create_response(request: Request) -> Result:
         id=new_id("resp_"), object="response", created_at=now(), completed_at=now(), error=None,
         model=prompt.model, service_tier="default", status="incomplete" if cut else "completed",
         incomplete_details={"reason": "max_output_tokens"} if cut else None,
-        usage=response_usage(asked, answered), output=response_output(reply, body),
+        usage=response_usage(asked, answered, len(tokens(reply.thought))),
+        output=response_output(reply, body),
     )
     if conversation_of(body):
         response["conversation"] = {"id": conversation_of(body)}
@@ -1152,30 +1291,61 @@ def create_response(request: Request) -> Result:
     return record.json
 
 
-def response_usage(asked: int, answered: int) -> JSON:
+def response_usage(asked: int, answered: int, reasoned: int = 0) -> JSON:
     return {
         "input_tokens": asked,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-        "output_tokens": answered, "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": asked + answered,
+        "output_tokens": answered + reasoned,
+        "output_tokens_details": {"reasoning_tokens": reasoned},
+        "total_tokens": asked + answered + reasoned,
     }
 
 
 def response_output(reply: Reply, body: JSON) -> List[JSON]:
-    """The output items of a response: a message or function calls."""
-    if reply.calls:
-        return [
-            {"type": "function_call", "id": new_id("fc_"), "call_id": call.id, "name": call.name,
-             "arguments": call.arguments, "status": "completed"}
-            for call in reply.calls
-        ]
-    logprobs = []
-    if "message.output_text.logprobs" in (body.get("include") or []):
-        logprobs = logprobs_of(reply.text, body.get("top_logprobs") or 0)
-    part = {"type": "output_text", "text": reply.text, "annotations": [], "logprobs": logprobs}
-    status = "incomplete" if reply.finish_reason == "length" else "completed"
-    return [{"type": "message", "id": new_id("msg_"), "role": "assistant", "status": status,
-             "content": [part]}]
+    """The output items of a response: reasoning, and a message or function calls."""
+    include, output = body.get("include") or [], []
+    if reply.thought:
+        output.append({"type": "reasoning", "id": new_id("rs_"), "summary": [
+            {"type": "summary_text", "text": reply.thought}]})
+        if "reasoning.encrypted_content" in include:
+            output[0]["encrypted_content"] = base64.b64encode(reply.thought.encode()).decode()
+    output += [
+        {"type": "function_call", "id": new_id("fc_"), "call_id": call.id, "name": call.name,
+         "arguments": call.arguments, "status": "completed"} for call in reply.calls
+    ]
+    if not reply.calls:
+        part: JSON = {"type": "output_text", "text": reply.text, "annotations": [], "logprobs": []}
+        if reply.is_refusal:
+            part = {"type": "refusal", "refusal": reply.text}
+        elif "message.output_text.logprobs" in include:
+            part["logprobs"] = logprobs_of(reply.text, body.get("top_logprobs") or 0)
+        output.append({"type": "message", "id": new_id("msg_"), "role": "assistant",
+                       "status": "completed", "content": [part]})
+    if reply.finish_reason == "length":
+        output[-1]["status"] = "incomplete"
+    return output
+
+
+class Streamed(NamedTuple):
+    """How a part of an output item, or an item without parts, is streamed."""
+
+    text: str  # the field that comes in pieces
+    events: str  # the name of the events of the pieces
+    holder: str = ""  # that of the events around them
+    counter: str = ""  # the field that counts the parts
+
+
+STREAMED = {
+    "output_text": Streamed("text", "output_text", "content_part", "content_index"),
+    "refusal": Streamed("refusal", "refusal", "content_part", "content_index"),
+    "summary_text": Streamed(
+        "text", "reasoning_summary_text", "reasoning_summary_part", "summary_index"),
+    "function_call": Streamed("arguments", "function_call_arguments"),
+}
+STREAMED_ITEMS: Dict[str, JSON] = {  # how an item begins
+    "message": {"content": [], "status": "in_progress"}, "reasoning": {"summary": []},
+    "function_call": {"arguments": "", "status": "in_progress"},
+}
 
 
 def response_events(response: JSON, queued: bool) -> Iterator[JSON]:
@@ -1192,26 +1362,23 @@ def response_events(response: JSON, queued: bool) -> Iterator[JSON]:
         yield event("queued", response=first)
     yield event("in_progress", response=dict(begun, status="in_progress"))
     for index, item in enumerate(response["output"]):
-        place: JSON = {"output_index": index, "item_id": item["id"]}
-        if item["type"] == "function_call":
-            empty = dict(item, arguments="", status="in_progress")
-            yield event("output_item.added", output_index=index, item=empty)
-            for token in tokens(item["arguments"]):
-                yield event("function_call_arguments.delta", delta=token, **place)
-            yield event("function_call_arguments.done", arguments=item["arguments"],
-                        name=item["name"], **place)
-        else:
-            part = item["content"][0]
-            empty = dict(item, content=[], status="in_progress")
-            yield event("output_item.added", output_index=index, item=empty)
-            place["content_index"] = 0
-            empty = dict(part, text="", logprobs=[])
-            yield event("content_part.added", part=empty, **place)
-            for i, token in enumerate(tokens(part["text"])):
-                logprobs = part["logprobs"][i : i + 1]
-                yield event("output_text.delta", delta=token, logprobs=logprobs, **place)
-            yield event("output_text.done", text=part["text"], logprobs=part["logprobs"], **place)
-            yield event("content_part.done", part=part, **place)
+        empty = dict(item, **STREAMED_ITEMS[item["type"]])
+        yield event("output_item.added", output_index=index, item=empty)
+        for number, part in enumerate(item.get("content") or item.get("summary") or [item]):
+            how = STREAMED[part["type"]]
+            at: JSON = {"output_index": index, "item_id": item["id"]}
+            logprobs: JSON = {name: [] for name in part if name == "logprobs"}
+            if how.holder:
+                at[how.counter] = number
+                empty = dict(part, **{how.text: ""}, **logprobs)
+                yield event(how.holder + ".added", part=empty, **at)
+            for i, token in enumerate(tokens(part[how.text])):
+                one = {name: part[name][i : i + 1] for name in logprobs}
+                yield event(how.events + ".delta", delta=token, **one, **at)
+            done = {name: part[name] for name in (how.text, "logprobs", "name") if name in part}
+            yield event(how.events + ".done", **done, **at)
+            if how.holder:
+                yield event(how.holder + ".done", part=part, **at)
         yield event("output_item.done", output_index=index, item=item)
     yield event(response["status"], response=response)
 
