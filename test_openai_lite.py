@@ -6796,7 +6796,7 @@ def grow(old: Any, new: Any) -> Any:
     if isinstance(new, dict):
         old = {} if old is None else old
         for name, value in new.items():
-            old[name] = value if name in ("index", "type") else grow(old.get(name), value)
+            old[name] = value if name in ("index", "type", "id") else grow(old.get(name), value)
     elif isinstance(new, list):
         old = [] if old is None else old
         for item in new:
@@ -6967,6 +6967,135 @@ def test_a_streamed_response_of_the_local_server_adds_up_to_the_plain_one(
 
 def status_of(item: Any) -> Any:
     return {"status": item["status"]} if "status" in item else {}
+
+
+RUNS: List[Tuple[str, str, Dict[str, Any]]] = [  # status, what its steps and message hold
+    ("completed", "text", {}),
+    ("completed", "text", {"response_format": {"type": "json_schema", "json_schema": {
+        "name": "person", "schema": PERSON, "strict": True}}}),
+    ("completed", "refusal", {"said": "please refuse"}),
+    ("completed", "image_file text", {"said": "draw a whale"}),
+    ("completed", "code_interpreter image_file text",
+     {"said": "draw it with code: \u9be8", "tools": [{"type": "code_interpreter"}]}),
+    ("incomplete", "text", {"max_completion_tokens": 3}),
+    ("incomplete", "function", {"said": BOTH_TOOLS, "tools": TOOLS, "max_completion_tokens": 3}),
+    ("failed", "", {"said": "please fail"}),
+    ("requires_action", "function function", {"said": BOTH_TOOLS, "tools": TOOLS}),
+]
+
+
+def follow(events: List[Any]) -> Dict[str, Any]:
+    """The objects that the events of a run come to, by their ids."""
+    objects: Dict[str, Any] = {}
+    for event in events:
+        if event["object"].endswith(".delta"):
+            grow(objects[event["id"]], event["delta"])
+            continue
+        grown = objects.get(event["id"], event)
+        for part in ("content", "step_details"):
+            assert timeless(grown.get(part)) == timeless(event.get(part))
+        objects[event["id"]] = event
+    return objects
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("status, holds, asked", RUNS)
+def test_a_streamed_run_of_the_local_server_adds_up_to_the_plain_one(
+    status: str, holds: str, asked: Dict[str, Any], server: Any, client: OpenAI
+) -> None:
+    threads = client.beta.threads
+
+    def finish(text: str, stream: bool) -> List[Any]:
+        """The run that began so, at its end, then its steps and the messages of its thread."""
+        events = events_of(text) if stream else [json.loads(text)]
+        run_id, at = events[-1]["id"], {"thread_id": events[-1]["thread_id"]}
+        wait_until(lambda: threads.runs.retrieve(run_id, **at).status not in (
+            "queued", "in_progress"))
+        steps = list(threads.runs.steps.list(run_id, order="asc", **at))
+        found = [
+            item.to_dict() for item in (
+                threads.runs.retrieve(run_id, **at), *steps,
+                *threads.messages.list(order="asc", **at))]
+        for step in steps:
+            assert threads.runs.steps.retrieve(step.id, run_id=run_id, **at) == step
+        if stream:
+            assert text.endswith("event: done\ndata: [DONE]\n\n")
+            streamed = follow(events)
+            last = events[-1]["status"]
+            assert re.findall("event: (.*)", text)[-2] == f"thread.run.{last}"
+            for item in found:  # what was streamed is what is there
+                if item["id"] in streamed:
+                    kept = timeless(streamed[item["id"]])
+                    assert {name: kept[name] for name in timeless(item)} == timeless(item)
+        return found
+
+    made: List[List[Any]] = []
+    assistant = client.beta.assistants.create(model="m")
+    for stream in (False, True):
+        body = dict({"assistant_id": assistant.id, "stream": stream}, **asked)
+        said = [{"role": "user", "content": body.pop("said", STORY)}]
+        made.append(finish(
+            post(server.url, "/threads/runs", dict(body, thread={"messages": said})), stream))
+        if status == "requires_action":
+            run = made[-1][0]
+            calls = run["required_action"]["submit_tool_outputs"]["tool_calls"]
+            outputs = [{"tool_call_id": call["id"], "output": f"21 {i}"}
+                       for i, call in enumerate(calls)]
+            path = f"/threads/{run['thread_id']}/runs/{run['id']}/submit_tool_outputs"
+            made.append(finish(
+                post(server.url, path, {"tool_outputs": outputs, "stream": stream}), stream))
+            assert made[-1][0]["status"] == "completed"
+            assert "21 0; 21 1" in made[-1][-1]["content"][0]["text"]["value"]
+    half = len(made) // 2
+    assert timeless(made[:half]) == timeless(made[half:])
+    assert made[0][0]["status"] == status
+    found = [part["type"] for item in made[0] if item["object"] == "thread.run.step"
+             for part in item["step_details"].get("tool_calls", [])]
+    found += [part["type"] for item in made[0] if item.get("role") == "assistant"
+              for part in item["content"]]
+    assert found == holds.split()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_things_of_the_local_server_move_through_their_states(client: OpenAI) -> None:
+    def pass_through(fetch: Callable[[], Any], *expected: str) -> Any:
+        """Fetch an object until it has the last of these statuses; it had no others before."""
+        statuses: List[str] = []
+
+        def ended() -> bool:
+            raw = fetch()
+            status = str(raw.parse().status)
+            assert ("openai-poll-after-ms" in raw.headers) == (status != expected[-1])
+            statuses.extend([] if status in statuses else [status])
+            return status == expected[-1]
+
+        wait_until(ended)
+        assert set(statuses) <= set(expected)
+        return fetch().parse()
+
+    raw: Any = client.with_raw_response
+    made = client.files.create(file=("a.txt", b"a whale"), purpose="assistants")
+    empty = client.files.create(file=("b.txt", b""), purpose="assistants")
+    assert made.status == "uploaded"
+    pass_through(lambda: raw.files.retrieve(made.id), "uploaded", "processed")
+    store = client.vector_stores.create()
+    batch = client.vector_stores.file_batches.create(store.id, file_ids=[made.id, empty.id])
+    batches, files = raw.vector_stores.file_batches, raw.vector_stores.files
+    done = pass_through(
+        lambda: batches.retrieve(batch.id, vector_store_id=store.id), "in_progress", "completed")
+    counts = done.file_counts
+    assert (counts.completed, counts.failed, counts.total) == (1, 1, 2)
+    failed = pass_through(
+        lambda: files.retrieve(empty.id, vector_store_id=store.id), "in_progress", "failed")
+    assert failed.last_error.code == "invalid_file"
+    for prompt, end in (("a whale", "completed"), ("please fail", "failed")):
+        video = client.videos.create(prompt=prompt)
+        assert video.status == "queued"
+        pass_through(lambda: raw.videos.retrieve(video.id), "queued", "in_progress", end)
+    answer = client.responses.create(model="m", input="please fail", background=True)
+    answer = pass_through(
+        lambda: raw.responses.retrieve(answer.id), "queued", "in_progress", "failed")
+    assert answer.error is not None and answer.error.code == "server_error"
 
 
 def record(**properties: Any) -> Dict[str, Any]:

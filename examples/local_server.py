@@ -26,6 +26,10 @@ TO GET A CERTAIN ANSWER ask for it in the last message, or by parameters:
     city: Oslo, city is Oslo    the value of the property "city" where a schema is to be fitted
     please refuse               a refusal
     the result of a tool        a text that quotes it, whatever `tool_choice` says
+    please fail                 a response, a run or a video that begins, and fails
+    draw                        a run whose message has an image
+    code                        a run that first calls the code_interpreter, if it may
+    an empty file               a file of a vector store that fails
     reasoning.effort            a response with a summary of reasoning
     max_tokens and the like     an answer cut short, tool calls too
 
@@ -366,6 +370,14 @@ def schema_of(format: JSON, param: str) -> Optional[Any]:
     return None
 
 
+FAILURE = {"code": "server_error", "message": "This failure was asked for: please fail."}
+
+
+def fails(text: Any) -> bool:
+    """Whether a prompt asks for work that begins, and fails."""
+    return "please fail" in str(text).lower()
+
+
 class Tool(NamedTuple):
     """A function that may be called."""
 
@@ -421,6 +433,11 @@ class Prompt:
     def transcript(self) -> str:
         return "\n".join(f"{role}: {text}" for role, text in self.turns)
 
+    @property
+    def last(self) -> str:
+        """What the user said last, if nothing came after it; in lower case."""
+        return self.turns[-1][1].lower() if self.turns and self.turns[-1][0] == "user" else ""
+
     def token_count(self) -> int:
         return len(tokens(self.transcript))
 
@@ -469,11 +486,11 @@ class Prompt:
 
     def reply(self, choice: int = 0) -> Reply:
         """The answer to this prompt; `choice` counts the answers asked for at once."""
-        role, last = self.turns[-1] if self.turns else ("user", "")
+        last = self.turns[-1][1] if self.turns else ""
         rng = dice(self.model, self.transcript, choice)
         outputs = [text for _, text in itertools.takewhile(
             lambda turn: turn[0] == "tool", reversed(self.turns))]
-        refuses = role == "user" and "please refuse" in last.lower()
+        refuses = "please refuse" in self.last
         calls = []
         for tool in [] if outputs or refuses else self.called(last):
             schema = tool.parameters or {"type": "object"}
@@ -746,6 +763,12 @@ def find_route(method: str, path: str, shown: str) -> Tuple[Route, List[str]]:
 
 
 ENDED = ("cancelled", "canceled", "completed", "expired", "failed", "incomplete", "succeeded")
+
+
+# What has one of these is worth asking for again, after so many milliseconds.
+UNDER_WAY = ("queued", "in_progress", "uploaded", "validating", "finalizing", "cancelling",
+             "validating_files", "running")
+POLL_AFTER_MS = 10
 
 
 class Record:
@@ -1271,6 +1294,9 @@ def create_response(request: Request) -> Result:
         usage=response_usage(asked, answered, len(tokens(reply.thought))),
         output=response_output(reply, body),
     )
+    if fails(prompt.last):
+        response.update(status="failed", error=FAILURE, output=[], usage=None, completed_at=None,
+                        incomplete_details=None)
     if conversation_of(body):
         response["conversation"] = {"id": conversation_of(body)}
         add_items(server, conversation_of(body), items + response["output"])
@@ -1355,7 +1381,8 @@ def response_events(response: JSON, queued: bool) -> Iterator[JSON]:
     def event(type: str, **fields: Any) -> JSON:
         return dict(fields, type="response." + type, sequence_number=next(numbers))
 
-    begun = dict(response, output=[], usage=None, completed_at=None, incomplete_details=None)
+    begun = dict(response, output=[], usage=None, completed_at=None, incomplete_details=None,
+                 error=None)
     first = dict(begun, status="queued" if queued else "in_progress")
     yield event("created", response=first)
     if queued:
@@ -1542,11 +1569,13 @@ def add_file(
         seconds = whole_number(expires_after, "seconds", 0)
         Parameter("expires_after.seconds", True, ("integer",), 3600, 2592000).check(seconds)
         expires_at = now() + seconds
-    return server.files.add(StoredFile({
+    record = server.files.add(StoredFile({
         "id": new_id("file-"), "object": "file", "bytes": os.path.getsize(path),
         "created_at": now(), "expires_at": expires_at, "filename": filename, "purpose": purpose,
-        "status": "processed", "status_details": None,
+        "status": "uploaded", "status_details": None,
     }, path))
+    advance(server, record, [{"status": "processed"}])
+    return record
 
 
 @route("POST", "/files", "file! file, purpose! string, expires_after object", form=True)
@@ -2132,6 +2161,9 @@ def make_video(request: Request, like: JSON, **more: Any) -> JSON:
     def steps() -> Iterator[JSON]:
         yield {"status": "in_progress"}
         yield {"progress": 50}
+        if fails(given["prompt"]):
+            yield {"status": "failed", "error": FAILURE}
+            return
         yield {"status": "completed", "progress": 100, "completed_at": now(),
                "expires_at": now() + 3600}
 
@@ -2290,7 +2322,11 @@ def index_files(
     def work() -> None:
         server.pause(BACKGROUND_STEP)
         for record, size in zip(records, sizes):
-            record.change(ENDED, status="completed", usage_bytes=size)
+            fields: JSON = {"status": "completed", "usage_bytes": size}
+            if not size:
+                error = {"code": "invalid_file", "message": "The file is empty."}
+                fields = {"status": "failed", "last_error": error}
+            record.change(ENDED, **fields)
         with contextlib.suppress(APIError):  # the vector store may be gone
             count()
 
@@ -2967,31 +3003,69 @@ def start_run(request: Request, thread_id: str, before: List[ThreadEvent]) -> Re
         given["instructions"] = f"{given['instructions'] or ''}\n{body['additional_instructions']}"
     for message in body.get("additional_messages") or []:
         add_message(server, thread_id, message)
-    reply, asked = run_reply(server, thread_id, given)
+    plan = run_plan(server, thread_id, given)
     record = RUNS.add(
         server, given, thread_id, thread_id=thread_id, status="queued", required_action=None,
         expires_at=now() + 600, started_at=None, completed_at=None, cancelled_at=None,
         failed_at=None, incomplete_details=None, last_error=None, usage=None)
     created = ("thread.run.created", record.json)
-    return follow_run(request, record, before + [created], run_events(server, record, reply, asked))
+    return follow_run(request, record, before + [created], run_events(server, record, plan))
 
 
-def run_reply(
+class Plan(NamedTuple):
+    """What a run comes to: calls of its tools, then, unless they are functions, a message."""
+
+    calls: List[JSON]  # as a step shows them; the functions without their output
+    content: List[JSON]  # of the message
+    end: str  # the status of the run
+    usage: JSON
+
+
+def run_plan(
     server: LocalServer, thread_id: str, run: JSON, outputs: Iterable[str] = ()
-) -> Tuple[Reply, int]:
-    """What a run comes to, and the number of tokens of its prompt."""
+) -> Plan:
     turns = [("system", str(run["instructions"]))] if run.get("instructions") else []
     turns += [(m["role"], text_of_message(m)) for m in MESSAGES.store(server, (thread_id,)).all()]
+    turns += [("tool", output) for output in outputs]
     prompt = Prompt(run["model"], turns)
     prompt.allow_tools(run.get("tools") or [], run.get("tool_choice"))
     prompt.parallel = run.get("parallel_tool_calls") is not False
     prompt.limit = run.get("max_completion_tokens")
     format = run.get("response_format")
     prompt.schema = schema_of(format if isinstance(format, dict) else {}, "response_format")
-    for output in outputs:
-        prompt.turns.append(("tool", output))
-        prompt.tool_choice = "none"  # what was called for has come
-    return prompt.reply(), prompt.token_count()
+    reply, said = prompt.reply(), prompt.last
+    usage = chat_usage(prompt.token_count(), reply.token_count())
+    usage = {name: count for name, count in usage.items() if isinstance(count, int)}
+    end = "incomplete" if reply.finish_reason == "length" else "completed"
+    if fails(said):
+        return Plan([], [], "failed", usage)
+    if reply.calls:
+        calls: List[JSON] = [
+            {"id": call.id, "type": "function",
+             "function": {"name": call.name, "arguments": call.arguments, "output": None}}
+            for call in reply.calls]
+        return Plan(calls, [], "requires_action" if end == "completed" else end, usage)
+    pictures = []
+    if re.search(r"\bdraw\b", said):
+        path = server.new_path()
+        with open(path, "wb") as file:
+            file.write(draw(said, "64x64").data)
+        pictures = [add_file(server, "drawing.png", path, "assistants_output").json["id"]]
+    calls = []
+    if re.search(r"\bcode\b", said) and any(
+            tool.get("type") == "code_interpreter" for tool in run.get("tools") or []):
+        words = topics(said)
+        program = f"words = {words!r}\nprint(len(words))"
+        results: List[JSON] = [{"type": "logs", "logs": f"{len(words)}\n"}]
+        results += [{"type": "image", "image": {"file_id": id}} for id in pictures]
+        calls = [{"id": f"call_{digest(prompt.transcript).hex()[:24]}", "type": "code_interpreter",
+                  "code_interpreter": {"input": program, "outputs": results}}]
+    content: List[JSON] = [
+        {"type": "image_file", "image_file": {"file_id": id, "detail": "auto"}} for id in pictures]
+    text: JSON = {"type": "text", "text": {"value": reply.text, "annotations": []}}
+    if reply.is_refusal:
+        text = {"type": "refusal", "refusal": reply.text}
+    return Plan(calls, content + [text], end, usage)
 
 
 def follow_run(
@@ -3029,67 +3103,95 @@ def follow_run(
     return first
 
 
-def run_events(
-    server: LocalServer, run: Record, reply: Reply, asked: int
-) -> Iterator[ThreadEvent]:
+def call_deltas(call: JSON) -> Iterator[JSON]:
+    """The pieces of a call of a tool: the first has its id, and its name if it has one."""
+    kind = call["type"]
+    whole = call[kind]
+    text = "arguments" if kind == "function" else "input"
+    yield dict(call, **{kind: dict(whole, **{text: ""}, **{
+        name: [] for name in whole if name == "outputs"})})
+    pieces: List[JSON] = [{text: token} for token in tokens(whole[text])]
+    pieces += [{"outputs": [dict(output, index=i)]}
+               for i, output in enumerate(whole.get("outputs", []))]
+    for piece in pieces:
+        yield {"id": call["id"], "type": kind, kind: piece}
+
+
+def content_deltas(part: JSON) -> Iterator[JSON]:
+    """The pieces of a part of a message."""
+    kind = part["type"]
+    if kind == "text":
+        yield dict(part, text=dict(part["text"], value=""))
+        yield from ({"type": kind, kind: {"value": t}} for t in tokens(part["text"]["value"]))
+    elif kind == "refusal":
+        yield from ({"type": kind, kind: token} for token in tokens(part["refusal"]))
+    else:
+        yield part
+
+
+def run_events(server: LocalServer, run: Record, plan: Plan) -> Iterator[ThreadEvent]:
     """What happens in a run, from queued on."""
-    thread_id, run_id, start = run.json["thread_id"], run.json["id"], now()
-    usage = {name: count for name, count in chat_usage(asked, reply.token_count()).items()
-             if isinstance(count, int)}
+    thread_id, run_id = run.json["thread_id"], run.json["id"]
+    belongs: JSON = {
+        "run_id": run_id, "assistant_id": run.json["assistant_id"], "status": "in_progress",
+        "completed_at": None,
+    }
 
     def to(record: Record, status: str, **fields: Any) -> ThreadEvent:
         record.change(ENDED, status=status, **fields)
         return f"{record.json['object']}.{status}", record.json
 
+    def delta(record: Record, **fields: Any) -> ThreadEvent:
+        name = record.json["object"] + ".delta"
+        return name, {"id": record.json["id"], "object": name, "delta": fields}
+
+    def new_step(kind: str, details: Any) -> Record:
+        return STEPS.add(
+            server, {}, thread_id, run_id, type=kind, step_details={"type": kind, kind: details},
+            thread_id=thread_id, usage=None, metadata=None, cancelled_at=None, expired_at=None,
+            failed_at=None, last_error=None, **belongs)
+
     yield to(run, "queued")
-    yield to(run, "in_progress", started_at=start)
-    kind = "tool_calls" if reply.calls else "message_creation"
-    message_id = new_id("msg_")
-    step = STEPS.add(
-        server, {}, thread_id, run_id, run_id=run_id, thread_id=thread_id, type=kind,
-        assistant_id=run.json["assistant_id"], status="in_progress", usage=None, metadata=None,
-        cancelled_at=None, completed_at=None, expired_at=None, failed_at=None, last_error=None,
-        step_details={"type": kind, kind: [] if reply.calls else {"message_id": message_id}})
-    yield "thread.run.step.created", step.json
-    yield to(step, "in_progress")
-    if reply.calls:
-        calls: List[JSON] = []
-        for index, call in enumerate(reply.calls):
-            pieces: List[JSON] = [{"name": call.name, "arguments": "", "output": None}]
-            pieces += [{"arguments": token} for token in tokens(call.arguments)]
-            for piece in pieces:
-                shown = {"index": index, "type": "function", "id": call.id, "function": piece}
-                yield "thread.run.step.delta", {
-                    "id": step.json["id"], "object": "thread.run.step.delta",
-                    "delta": {"step_details": {"type": kind, "tool_calls": [shown]}}}
-            function = {"name": call.name, "arguments": call.arguments}
-            calls.append({"id": call.id, "type": "function", "function": function})
-        step.change(step_details={"type": kind, "tool_calls": [
-            dict(call, function=dict(call["function"], output=None)) for call in calls]})
-        yield to(run, "requires_action", required_action={
-            "type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": calls}})
+    yield to(run, "in_progress", started_at=now())
+    if plan.end == "failed":
+        yield to(run, "failed", failed_at=now(), last_error=FAILURE, usage=plan.usage)
         return
-    message = add_message(
-        server, thread_id, {"role": "assistant"}, id=message_id, status="in_progress",
-        completed_at=None, assistant_id=run.json["assistant_id"], run_id=run_id)
-    yield "thread.message.created", message.json
-    yield to(message, "in_progress")
-    for index, token in enumerate(tokens(reply.text)):
-        text = {"value": token} if index else {"value": token, "annotations": []}
-        yield "thread.message.delta", {
-            "id": message_id, "object": "thread.message.delta",
-            "delta": {"content": [{"index": 0, "type": "text", "text": text}]}}
-    content = [{"type": "text", "text": {"value": reply.text, "annotations": []}}]
-    if reply.finish_reason == "length":
-        yield to(message, "incomplete", content=content, incomplete_at=now(),
-                 incomplete_details={"reason": "max_tokens"})
-        yield to(step, "completed", completed_at=now(), usage=usage)
-        yield to(run, "incomplete", usage=usage,
-                 incomplete_details={"reason": "max_completion_tokens"})
-        return
-    yield to(message, "completed", content=content, completed_at=now())
-    yield to(step, "completed", completed_at=now(), usage=usage)
-    yield to(run, "completed", completed_at=now(), usage=usage)
+    if plan.calls:
+        step = new_step("tool_calls", [])
+        yield "thread.run.step.created", step.json
+        yield to(step, "in_progress")
+        for index, call in enumerate(plan.calls):
+            for piece in call_deltas(call):
+                yield delta(step, step_details={
+                    "type": "tool_calls", "tool_calls": [dict(piece, index=index)]})
+        step.change(step_details={"type": "tool_calls", "tool_calls": plan.calls})
+        if plan.end == "requires_action":
+            wanted = [dict(call, function={k: v for k, v in call["function"].items()
+                                           if k != "output"}) for call in plan.calls]
+            yield to(run, "requires_action", required_action={
+                "type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": wanted}})
+            return
+        yield to(step, "completed", completed_at=now(), usage=plan.usage)
+    if plan.content:
+        message_id = new_id("msg_")
+        step = new_step("message_creation", {"message_id": message_id})
+        yield "thread.run.step.created", step.json
+        yield to(step, "in_progress")
+        message = add_message(server, thread_id, {"role": "assistant"}, id=message_id, **belongs)
+        yield "thread.message.created", message.json
+        yield to(message, "in_progress")
+        for index, part in enumerate(plan.content):
+            for piece in content_deltas(part):
+                yield delta(message, content=[dict(piece, index=index)])
+        fields: JSON = {"completed_at": now()}
+        if plan.end == "incomplete":
+            fields = {"incomplete_at": now(), "incomplete_details": {"reason": "max_tokens"}}
+        yield to(message, plan.end, content=plan.content, **fields)
+        yield to(step, "completed", completed_at=now(), usage=plan.usage)
+    fields = {"completed_at": now()}
+    if plan.end == "incomplete":
+        fields = {"incomplete_details": {"reason": "max_completion_tokens"}}
+    yield to(run, plan.end, usage=plan.usage, **fields)
 
 
 @route("POST", "/threads/{thread_id}/runs/{run_id}/submit_tool_outputs", """
@@ -3110,11 +3212,10 @@ def submit_tool_outputs(request: Request, thread_id: str, run_id: str) -> Result
         "type": "tool_calls", "tool_calls": [
             dict(call, function=dict(call["function"], output=outputs[call["id"]]))
             for call in calls]})
-    reply, asked = run_reply(server, thread_id, run.json, [
-        text_of(outputs[call["id"]]) for call in calls])
+    plan = run_plan(server, thread_id, run.json, [text_of(outputs[call["id"]]) for call in calls])
     run.change(status="queued", required_action=None)
     before = [("thread.run.step.completed", steps[-1].json)]
-    return follow_run(request, run, before, run_events(server, run, reply, asked))
+    return follow_run(request, run, before, run_events(server, run, plan))
 
 
 ########################################################################
@@ -3455,8 +3556,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elapsed = time.perf_counter() - self.started
         self.send_header("openai-processing-ms", str(round(elapsed * 1000)))
         self.send_header("openai-version", "2020-10-01")
-        if isinstance(result, dict) and result.get("status") in ("in_progress", "queued"):
-            self.send_header("openai-poll-after-ms", str(round(BACKGROUND_STEP * 1000)))
+        if isinstance(result, dict) and result.get("status") in UNDER_WAY:
+            self.send_header("openai-poll-after-ms", str(POLL_AFTER_MS))
         if "x-stainless-retry-count" in self.fields:
             self.send_header("x-echo-retry-count", self.fields["x-stainless-retry-count"])
         for name, value in headers.items():
