@@ -3790,6 +3790,8 @@ class Streamed(Generic[C]):
 class Resource(Generic[C]):
     """A group of endpoints, bound to a client: `client.models`."""
 
+    _quiet = False  # whether a helper has warned already that all this is deprecated
+
     def __init__(self, client: Any, view: str = "") -> None:
         self._client, self._view = client, view
 
@@ -3806,7 +3808,10 @@ def make_group(owner: Any, name: str) -> Any:
     """The resource, or the view, that `owner` declares as `name: SomeResource[...]`."""
     kind: Any = type(owner)
     group, view = find_group(kind, name)
-    return group(owner._client, owner._view if view is None else view)
+    made = group(owner._client, owner._view if view is None else view)
+    if owner._quiet:
+        made._quiet = True
+    return made
 
 
 def find_group(kind: Any, name: str) -> Tuple[Any, Optional[str]]:
@@ -4126,7 +4131,7 @@ else:
 
         def prepare(self, api, args, kwargs):
             kwargs = self.bind(args, kwargs)
-            if self.deprecated:
+            if self.deprecated and not api._quiet:
                 import warnings
 
                 name = self.stub.__qualname__
@@ -4335,18 +4340,41 @@ if TYPE_CHECKING:
 
         def __get__(self, api: Any, owner: Any = ...) -> Any: ...
 
+    @overload
     def helper(steps: Callable[Concatenate[Any, P], Steps[R]]) -> Helper[P, R]: ...
+
+    @overload
+    def helper(
+        *, deprecated: str
+    ) -> Callable[[Callable[Concatenate[Any, P], Steps[R]]], Helper[P, R]]: ...
+
+    def helper(steps: Any = None, *, deprecated: Optional[str] = None) -> Any: ...
 
 else:
 
-    def helper(steps):
-        """Make a method of a generator function; it has no raw and no streaming view."""
+    def helper(steps=None, *, deprecated=None):
+        """Make a method of a generator function; it has no raw and no streaming view.
+
+        `deprecated` says what to use instead.  The warning points to the caller's line, so the
+        endpoints that the helper calls give none of their own.
+        """
+        if steps is None:
+            return lambda steps: helper(steps, deprecated=deprecated)
 
         def method(api, *args, **kwargs):
             if api._view:
                 raise AttributeError(
                     f"{steps.__qualname__} takes several calls: it has no view of a single response"
                 )
+            if deprecated and not api._quiet:
+                import warnings
+
+                name = steps.__qualname__
+                warnings.warn(
+                    f"{name} is deprecated: use {deprecated}", DeprecationWarning, stacklevel=2
+                )
+                api = type(api)(api._client)
+                api._quiet = True
             return api._client._take(steps(api, *args, **kwargs))
 
         method.__name__, method.__doc__ = steps.__name__, steps.__doc__
@@ -5315,6 +5343,8 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
             for i, steps in jobs:
                 try:
                     results[i] = await self._take(steps)
+                except asyncio.CancelledError:  # an Exception in Python 3.7
+                    raise
                 except Exception as err:  # for the caller, who gets it in the list
                     results[i] = err
 
@@ -9850,6 +9880,80 @@ class VectorStoresFiles(Resource[C]):
     ) -> SyncPage[VectorStoreFileContent]:
         """List the pieces of text that were read from a file."""
 
+    @helper
+    def poll(
+        self: VectorStoresFiles[OpenAI], file_id: str, *, vector_store_id: str,
+        poll_interval_ms: int = omit, max_wait_seconds: float = omit, **options: Unpack[Options]
+    ) -> Steps[VectorStoreFile]:
+        """Ask until a file is taken up into a vector store; returns it also if that failed.
+
+        `poll_interval_ms` takes precedence over what the server says, and that over one second.
+        Raises TimeoutError after `max_wait_seconds`.
+        """
+        file = yield from poll_until(
+            lambda file: file.status != "in_progress", f"vector store file {file_id}",
+            lambda sent: self.with_raw_response.retrieve(
+                file_id, vector_store_id=vector_store_id, **sent
+            ),
+            poll_interval_ms, max_wait_seconds, options,
+        )
+        return file
+
+    @helper
+    def create_and_poll(
+        self: VectorStoresFiles[OpenAI], file_id: str, *, vector_store_id: str,
+        attributes: Optional[Mapping[str, Union[str, float, bool]]] = omit,
+        poll_interval_ms: int = omit, max_wait_seconds: float = omit,
+        chunking_strategy: Like[FileChunkingStrategyParam] = omit, **options: Unpack[Options]
+    ) -> Steps[VectorStoreFile]:
+        """Add an uploaded file to a vector store, and poll() until it is taken up."""
+        check_polling(poll_interval_ms, max_wait_seconds)
+        yield self.create(
+            vector_store_id, file_id=file_id, attributes=attributes,
+            chunking_strategy=chunking_strategy, **options
+        )
+        file: VectorStoreFile = (yield self.poll(
+            file_id, vector_store_id=vector_store_id, poll_interval_ms=poll_interval_ms,
+            max_wait_seconds=max_wait_seconds, **for_each(options)
+        ))
+        return file
+
+    @helper
+    def upload(
+        self: VectorStoresFiles[OpenAI], *, vector_store_id: str, file: FileTypes,
+        chunking_strategy: Like[FileChunkingStrategyParam] = omit, **options: Unpack[Options]
+    ) -> Steps[VectorStoreFile]:
+        """Upload a file and add it to a vector store, which takes it up in the background."""
+        uploaded: FileObject = (yield self._client.files.create(
+            file=file, purpose="assistants", **for_each(options)
+        ))
+        added: VectorStoreFile = (yield self.create(
+            vector_store_id, file_id=uploaded.id, chunking_strategy=chunking_strategy, **options
+        ))
+        return added
+
+    @helper
+    def upload_and_poll(
+        self: VectorStoresFiles[OpenAI], *, vector_store_id: str, file: FileTypes,
+        attributes: Optional[Mapping[str, Union[str, float, bool]]] = omit,
+        poll_interval_ms: int = omit, max_wait_seconds: float = omit,
+        chunking_strategy: Like[FileChunkingStrategyParam] = omit, **options: Unpack[Options]
+    ) -> Steps[VectorStoreFile]:
+        """Upload a file, add it to a vector store, and poll() until it is taken up.
+
+        `max_wait_seconds` counts from when it is uploaded and added.
+        """
+        check_polling(poll_interval_ms, max_wait_seconds)
+        uploaded: FileObject = (yield self._client.files.create(
+            file=file, purpose="assistants", **for_each(options)
+        ))
+        added: VectorStoreFile = (yield self.create_and_poll(
+            uploaded.id, vector_store_id=vector_store_id, attributes=attributes,
+            poll_interval_ms=poll_interval_ms, max_wait_seconds=max_wait_seconds,
+            chunking_strategy=chunking_strategy, **options
+        ))
+        return added
+
 
 class VectorStoreFile(BaseModel):
     """A file in a vector store."""
@@ -9938,6 +10042,45 @@ class VectorStoresFileBatches(Resource[C]):
         order: Literal["asc", "desc"] = omit, **options: Unpack[Options]
     ) -> SyncCursorPage[VectorStoreFile]:
         """List the files of a batch."""
+
+    @helper
+    def poll(
+        self: VectorStoresFileBatches[OpenAI], batch_id: str, *, vector_store_id: str,
+        poll_interval_ms: int = omit, max_wait_seconds: float = omit, **options: Unpack[Options]
+    ) -> Steps[VectorStoreFileBatch]:
+        """Ask until no file of a batch is in progress; `file_counts` says how many failed.
+
+        `poll_interval_ms` takes precedence over what the server says, and that over one second.
+        Raises TimeoutError after `max_wait_seconds`.
+        """
+        batch = yield from poll_until(
+            lambda batch: not batch.file_counts.in_progress, f"vector store file batch {batch_id}",
+            lambda sent: self.with_raw_response.retrieve(
+                batch_id, vector_store_id=vector_store_id, **sent
+            ),
+            poll_interval_ms, max_wait_seconds, options,
+        )
+        return batch
+
+    @helper
+    def create_and_poll(
+        self: VectorStoresFileBatches[OpenAI], vector_store_id: str, *,
+        attributes: Optional[Mapping[str, Union[str, float, bool]]] = omit,
+        chunking_strategy: Like[FileChunkingStrategyParam] = omit, file_ids: List[str] = omit,
+        files: Iterable[Like[VectorStoreFileParam]] = omit, poll_interval_ms: int = omit,
+        max_wait_seconds: float = omit, **options: Unpack[Options]
+    ) -> Steps[VectorStoreFileBatch]:
+        """Add many uploaded files to a vector store, and poll() until they are taken up."""
+        check_polling(poll_interval_ms, max_wait_seconds)
+        batch: VectorStoreFileBatch = (yield self.create(
+            vector_store_id, attributes=attributes, chunking_strategy=chunking_strategy,
+            file_ids=file_ids, files=files, **options
+        ))
+        batch = yield self.poll(
+            batch.id, vector_store_id=vector_store_id, poll_interval_ms=poll_interval_ms,
+            max_wait_seconds=max_wait_seconds, **for_each(options)
+        )
+        return batch
 
 
 class VectorStoreFileBatch(BaseModel):
@@ -10287,6 +10430,42 @@ class Videos(Resource[C]):
     @POST("/videos/{video_id}/remix", deprecated=VIDEOS_END)
     def remix(self, video_id: str, *, prompt: str, **options: Unpack[Options]) -> Video:
         """Make a video again from a new description; it is done in the background."""
+
+    @helper(deprecated=VIDEOS_END)
+    def poll(
+        self: Videos[OpenAI], video_id: str, *, poll_interval_ms: int = omit,
+        max_wait_seconds: float = omit, **options: Unpack[Options]
+    ) -> Steps[Video]:
+        """Ask until a video is made; returns it also if that failed.
+
+        `poll_interval_ms` takes precedence over what the server says, and that over one second.
+        Raises TimeoutError after `max_wait_seconds`.
+        """
+        video = yield from poll_until(
+            lambda video: video.status not in ("queued", "in_progress"), f"video {video_id}",
+            lambda sent: self.with_raw_response.retrieve(video_id, **sent),
+            poll_interval_ms, max_wait_seconds, options,
+        )
+        return video
+
+    @helper(deprecated=VIDEOS_END)
+    def create_and_poll(
+        self: Videos[OpenAI], *, prompt: str, input_reference: FileTypes = omit,
+        model: Union[str, VideoModel] = omit, seconds: Literal["4", "8", "12"] = omit,
+        size: VideoSize = omit, poll_interval_ms: int = omit, max_wait_seconds: float = omit,
+        **options: Unpack[Options]
+    ) -> Steps[Video]:
+        """Make a video from a description, and poll() until it is made."""
+        check_polling(poll_interval_ms, max_wait_seconds)
+        video: Video = (yield self.create(
+            prompt=prompt, input_reference=input_reference, model=model, seconds=seconds,
+            size=size, **options
+        ))
+        video = yield self.poll(
+            video.id, poll_interval_ms=poll_interval_ms, max_wait_seconds=max_wait_seconds,
+            **for_each(options)
+        )
+        return video
 
 
 class Video(BaseModel):
@@ -11094,6 +11273,20 @@ class BetaThreads(Resource[C]):
     ) -> Stream[AssistantStreamEvent]:
         """Open a thread and let an assistant answer it: `with` gives the handler of the events."""
 
+    @helper(deprecated=RESPONSES_API)
+    def create_and_run_poll(
+        self: BetaThreads[OpenAI], *, poll_interval_ms: int = omit, max_wait_seconds: float = omit,
+        **params: Unpack[ThreadCreateAndRunParams]
+    ) -> Steps[Run]:
+        """Open a thread, let an assistant answer it, and runs.poll() until it has."""
+        check_polling(poll_interval_ms, max_wait_seconds)
+        run: Run = (yield self.create_and_run(stream=False, **params))
+        run = yield self.runs.poll(
+            run.id, run.thread_id, poll_interval_ms=poll_interval_ms,
+            max_wait_seconds=max_wait_seconds, **for_each(params)
+        )
+        return run
+
 
 class ThreadCreateAndRunParams(Options, total=False):
     """The parameters of beta.threads.create_and_run()."""
@@ -11590,6 +11783,62 @@ class BetaThreadsRuns(Resource[C]):
         **options: Unpack[Options]
     ) -> Stream[AssistantStreamEvent]:
         """Answer the tool calls that a run waits for: `with` gives the handler of what follows."""
+
+    @helper(deprecated=RESPONSES_API)
+    def poll(
+        self: BetaThreadsRuns[OpenAI], run_id: str, thread_id: str,
+        extra_headers: Optional[Mapping[str, Any]] = None,
+        extra_query: Optional[Mapping[str, Any]] = None,
+        extra_body: Optional[Mapping[str, Any]] = None,
+        timeout: Union[float, Timeout, None] = omit, poll_interval_ms: int = omit, *,
+        max_wait_seconds: float = omit
+    ) -> Steps[Run]:
+        """Ask until a run has ended or waits for tool outputs; returns it, however it ended.
+
+        `poll_interval_ms` takes precedence over what the server says, and that over one second.
+        Raises TimeoutError after `max_wait_seconds`.
+        """
+        ended = (
+            "requires_action", "cancelled", "completed", "failed", "expired", "incomplete",
+        )
+        options: Any = {"extra_headers": extra_headers, "extra_query": extra_query}
+        run = yield from poll_until(
+            lambda run: run.status in ended, f"run {run_id}",
+            lambda sent: self.with_raw_response.retrieve(run_id, thread_id=thread_id, **sent),
+            poll_interval_ms, max_wait_seconds, dict(options, timeout=timeout),
+        )
+        return run
+
+    @helper(deprecated=RESPONSES_API)
+    def create_and_poll(
+        self: BetaThreadsRuns[OpenAI], *, thread_id: str, poll_interval_ms: int = omit,
+        max_wait_seconds: float = omit, **params: Unpack[RunCreateParams]
+    ) -> Steps[Run]:
+        """Let an assistant answer a thread, and poll() until it has or waits for tool outputs."""
+        check_polling(poll_interval_ms, max_wait_seconds)
+        run: Run = (yield self.create(thread_id, stream=False, **params))
+        run = yield self.poll(
+            run.id, thread_id, poll_interval_ms=poll_interval_ms, max_wait_seconds=max_wait_seconds,
+            **for_each(params)
+        )
+        return run
+
+    @helper(deprecated=RESPONSES_API)
+    def submit_tool_outputs_and_poll(
+        self: BetaThreadsRuns[OpenAI], *, tool_outputs: Iterable[Like[ToolOutputParam]],
+        run_id: str, thread_id: str, poll_interval_ms: int = omit, max_wait_seconds: float = omit,
+        **options: Unpack[Options]
+    ) -> Steps[Run]:
+        """Answer the tool calls that a run waits for, and poll() until it ends or has more."""
+        check_polling(poll_interval_ms, max_wait_seconds)
+        run: Run = (yield self.submit_tool_outputs(
+            run_id, thread_id=thread_id, tool_outputs=tool_outputs, stream=False, **options
+        ))
+        run = yield self.poll(
+            run.id, thread_id, poll_interval_ms=poll_interval_ms, max_wait_seconds=max_wait_seconds,
+            **for_each(options)
+        )
+        return run
 
 
 class RunCreateParams(Options, total=False):
@@ -15738,6 +15987,63 @@ async def start_async_run(client: Any, call: Call, handler: AsyncHandlerT) -> As
 
 
 # ---- 9.5 Polling ----
+
+DEFAULT_POLL_INTERVAL = 1000  # milliseconds
+
+
+def check_polling(poll_interval_ms: int, max_wait_seconds: float) -> None:
+    """ValueError for what makes no sense; a helper asks before it sends anything."""
+    if not isinstance(poll_interval_ms, Omit) and not poll_interval_ms >= 0:
+        raise ValueError(f"poll_interval_ms cannot be {poll_interval_ms!r}")
+    if not isinstance(max_wait_seconds, Omit) and not 0 <= max_wait_seconds < float("inf"):
+        raise ValueError(
+            f"max_wait_seconds must be finite and not negative, not {max_wait_seconds!r}"
+        )
+
+
+def poll_after(headers: Mapping[str, str]) -> int:
+    """The milliseconds after which the server wants to be asked again."""
+    text = headers.get("openai-poll-after-ms") or ""
+    return int(text) if text.isdecimal() and len(text) < 10 else DEFAULT_POLL_INTERVAL
+
+
+def for_each(options: Mapping[str, Any]) -> Options:
+    """The options of a helper that go with each of its requests; a body belongs to one of them."""
+    names = ("extra_headers", "extra_query", "timeout")
+    kept: Any = {name: options[name] for name in names if name in options}
+    given: Options = kept
+    return given
+
+
+def poll_until(
+    finished: Callable[[T], bool], what: str, ask: Callable[[Options], LegacyAPIResponse[T]],
+    poll_interval_ms: int, max_wait_seconds: float, options: Mapping[str, Any],
+) -> Steps[T]:
+    """Ask until the answer is `finished`, and return it.
+
+    Between two requests it waits `poll_interval_ms`, or as long as the last answer says, or a
+    second.  Raises TimeoutError once `max_wait_seconds` have passed: with 0 without a request.
+    What is on its way then is not cut off: that is for `timeout`.
+    """
+    check_polling(poll_interval_ms, max_wait_seconds)
+    headers = dict({"X-Stainless-Poll-Helper": "true"}, **(options.get("extra_headers") or {}))
+    if not isinstance(poll_interval_ms, Omit):
+        headers["X-Stainless-Custom-Poll-Interval"] = str(poll_interval_ms)
+    sent = for_each(dict(options, extra_headers=headers))
+    deadline = float("inf") if isinstance(max_wait_seconds, Omit) else clock() + max_wait_seconds
+    state = "not asked for"
+    while True:
+        if clock() >= deadline:
+            raise TimeoutError(f"{what} is still {state} after {max_wait_seconds} seconds")
+        response: LegacyAPIResponse[T] = (yield ask(sent))
+        found = response.parse()
+        if finished(found):
+            return found
+        state = repr(getattr(found, "status", None))
+        wait = poll_interval_ms
+        if isinstance(wait, Omit):
+            wait = poll_after(response.headers)
+        yield Pause(min(wait / 1000, max(0.0, deadline - clock())))
 
 
 # ---- 9.6 Uploads in bulk ----

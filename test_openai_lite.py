@@ -6348,6 +6348,238 @@ def test_indices_of_a_message_may_leave_gaps_and_come_in_any_order() -> None:
     assert [block.text.value for block in state.message.content if block.type == "text"] == [
         "00", "1", "22"]
 
+
+# ---- 9.5 Polling ----
+
+RUNNING = {"id": "run-1", "object": "thread.run", "thread_id": "t", "status": "in_progress"}
+FILING = {"id": "file-1", "object": "vector_store.file", "status": "in_progress"}
+MAKING = {"id": "video-1", "object": "video", "status": "queued"}
+BATCHING = {"id": "vsfb-1", "object": "vector_store.files_batch", "status": "in_progress",
+            "file_counts": {"in_progress": 1}}
+UPLOADED = {"id": "file-1", "object": "file", "status": "uploaded"}
+RUN_PATH, FILE_PATH = "/threads/t/runs/run-1", "/vector_stores/vs/files/file-1"
+BATCH_PATH = "/vector_stores/vs/file_batches/vsfb-1"
+
+# Method, arguments, what its first requests are answered with, what is polled and where, and what
+# is the object when it is done.
+POLLS: List[Tuple[str, Dict[str, Any], List[Any], Dict[str, Any], str, Dict[str, Any]]] = [
+    ("beta.threads.runs.poll", {"run_id": "run-1", "thread_id": "t"}, [], RUNNING, RUN_PATH,
+     {"status": "requires_action"}),
+    ("beta.threads.runs.create_and_poll",
+     {"thread_id": "t", "assistant_id": "a", "instructions": "Go.", "include": [
+         "step_details.tool_calls[*].file_search.results[*].content"]},
+     [RUNNING], RUNNING, RUN_PATH, {"status": "completed"}),
+    ("beta.threads.runs.submit_tool_outputs_and_poll",
+     {"run_id": "run-1", "thread_id": "t",
+      "tool_outputs": [{"tool_call_id": "c", "output": "1"}]},
+     [RUNNING], RUNNING, RUN_PATH, {"status": "incomplete"}),
+    ("beta.threads.create_and_run_poll", {"assistant_id": "a", "model": "m"}, [RUNNING], RUNNING,
+     RUN_PATH, {"status": "failed"}),
+    ("vector_stores.files.poll", {"file_id": "file-1", "vector_store_id": "vs"}, [], FILING,
+     FILE_PATH, {"status": "failed"}),
+    ("vector_stores.files.create_and_poll",
+     {"file_id": "file-1", "vector_store_id": "vs", "attributes": {"a": 1}}, [FILING], FILING,
+     FILE_PATH, {"status": "completed"}),
+    ("vector_stores.files.upload_and_poll",
+     {"vector_store_id": "vs", "file": ("a.txt", b"text"), "attributes": {"a": 1}},
+     [UPLOADED, FILING], FILING, FILE_PATH, {"status": "completed"}),
+    ("vector_stores.file_batches.poll", {"batch_id": "vsfb-1", "vector_store_id": "vs"}, [],
+     BATCHING, BATCH_PATH, {"file_counts": {"in_progress": 0}}),
+    ("vector_stores.file_batches.create_and_poll",
+     {"vector_store_id": "vs", "file_ids": ["file-1"], "chunking_strategy": {"type": "auto"}},
+     [BATCHING], BATCHING, BATCH_PATH, {"file_counts": {"in_progress": 0}}),
+    ("videos.poll", {"video_id": "video-1"}, [], MAKING, "/videos/video-1", {"status": "failed"}),
+    ("videos.create_and_poll", {"prompt": "a cat", "seconds": "4"}, [MAKING], MAKING,
+     "/videos/video-1", {"status": "completed"}),
+]
+EACH_POLL = pytest.mark.parametrize(
+    "dotted, params, before, waiting, path, done", POLLS, ids=[row[0] for row in POLLS]
+)
+QUIET = pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
+
+
+@BOTH
+@EACH_POLL
+@QUIET
+def test_polling_asks_until_the_object_is_done(
+    dotted: str, params: Dict[str, Any], before: Any, waiting: Any, path: str, done: Any, make: Any
+) -> None:
+    ended = answer(dict(waiting, **done))
+    answers = [*map(answer, before), answer(waiting), answer(waiting), ended]
+    with RawServer(*answers) as server:
+        client = make(api_key=KEY, base_url=server.url)
+        found = call(client, dotted, **params, poll_interval_ms=1, timeout=7.0,
+                     extra_headers={"X-Mine": "1"}, extra_query={"q": "1"})
+        assert {name: found.to_dict()[name] for name in done} == done
+        client.close() if make is OpenAI else asyncio.run(client.close())
+    assert [head.split(" ")[0] for head, _ in server.requests] == (
+        ["POST"] * len(before) + ["GET"] * 3
+    )
+    asked = targets(server)[len(before) :]
+    assert asked == [f"/v1{path}?q=1"] * 3
+    for i, (head, _) in enumerate(server.requests):
+        headers, polls = headers_of(head), i >= len(before)
+        assert headers["x-mine"] == "1" and headers["x-stainless-read-timeout"] == "7.0"
+        assert headers.get("x-stainless-poll-helper") == ("true" if polls else None)
+        assert headers.get("x-stainless-custom-poll-interval") == ("1" if polls else None)
+
+
+@EACH_POLL
+@IGNORE_WARNINGS
+@pytest.mark.parametrize("interval", [{}, {"poll_interval_ms": 2}], ids=["server's", "own"])
+def test_polling_sends_what_the_official_package_sends(
+    dotted: str, params: Dict[str, Any], before: Any, waiting: Any, path: str, done: Any,
+    interval: Dict[str, Any]
+) -> None:
+    def sent(client: Any, server: RawServer) -> Any:
+        with client:
+            method_of(client, dotted)(**params, **interval)
+        found, server.requests = server.requests, []
+        ignored = r"host|user-agent|x-stainless-(package-version|os|arch|runtime.*)|accept-encoding"
+        lines = []
+        for head, body in found:
+            headers = headers_of(head)
+            boundary = headers.get("content-type", "").partition("boundary=")[2]
+            kept = {
+                k: v.replace(boundary, "") if boundary else v for k, v in headers.items()
+                if not re.fullmatch(ignored + ("|content-length" if boundary else ""), k)
+            }
+            parts = parse_form((head, body)) if boundary else body
+            lines.append((head.partition("\r\n")[0], kept, parts))
+        return lines
+
+    answers = [*map(answer, before), answer(waiting, openai_poll_after_ms="1"),
+               answer(dict(waiting, **done))]
+    with RawServer(*answers * 2) as server:
+        wanted = sent(official_client(base_url=server.url), server)
+        assert sent(client_of(server), server) == wanted and len(wanted) == len(before) + 2
+
+
+@pytest.mark.parametrize("hints, waits", [
+    ([None, "250", "0"], [1.0, 0.25, 0.0]), (["", "-5", "1.5"], [1.0] * 3),
+    (["soon", "9" * 30, "\u00b2"], [1.0] * 3),
+])
+def test_polling_waits_as_long_as_each_answer_says(
+    hints: List[Optional[str]], waits: List[float], slept: List[float]
+) -> None:
+    answers = [answer(FILING, **({} if hint is None else {"openai_poll_after_ms": hint}))
+               for hint in hints]
+    with RawServer(*answers, answer(dict(FILING, status="completed"))) as server:
+        client_of(server).vector_stores.files.poll("file-1", vector_store_id="vs")
+    assert slept == waits
+    assert "x-stainless-custom-poll-interval" not in headers_of(server.requests[0][0])
+
+
+@BOTH
+@EACH_POLL
+@QUIET
+def test_polling_ends_with_a_timeout_error_that_says_of_what(
+    dotted: str, params: Dict[str, Any], before: Any, waiting: Any, path: str, done: Any, make: Any
+) -> None:
+    with RawServer(*map(answer, before), *[answer(waiting)] * 9) as server:
+        client = make(api_key=KEY, base_url=server.url)
+        shown = f"{waiting['id']} is still '{waiting['status']}' after 0.1 seconds"
+        with pytest.raises(TimeoutError, match=shown):
+            call(client, dotted, **params, poll_interval_ms=60, max_wait_seconds=0.1)
+        assert len(server.requests) == len(before) + 2
+
+
+@BOTH
+def test_polling_for_no_time_at_all_asks_nothing(make: Any) -> None:
+    with RawServer(answer(FILING)) as server:
+        client = make(api_key=KEY, base_url=server.url)
+        with pytest.raises(TimeoutError, match="file-1 is still not asked for after 0 seconds"):
+            call(client, "vector_stores.files.create_and_poll", file_id="file-1",
+                 vector_store_id="vs", max_wait_seconds=0)
+    assert [head.split(" ")[0] for head, _ in server.requests] == ["POST"]
+
+
+@BOTH
+@pytest.mark.parametrize("options", [
+    {"poll_interval_ms": -1}, {"max_wait_seconds": -1}, {"max_wait_seconds": float("inf")},
+    {"max_wait_seconds": float("nan")},
+])
+@EACH_POLL
+@QUIET
+def test_polling_refuses_what_makes_no_sense_before_it_sends_anything(
+    dotted: str, params: Dict[str, Any], before: Any, waiting: Any, path: str, done: Any,
+    options: Any, make: Any
+) -> None:
+    client = make(api_key=KEY, base_url="http://127.0.0.1:9")
+    with pytest.raises(ValueError, match="poll_interval_ms|max_wait_seconds"):
+        call(client, dotted, **params, **options)
+
+
+@BOTH
+@pytest.mark.parametrize("dotted", [row[0] for row in POLLS if row[0].startswith(("b", "vi"))])
+def test_a_deprecated_helper_warns_once_and_names_the_line_of_the_caller(
+    dotted: str, make: Any
+) -> None:
+    _, params, before, waiting, _, done = next(row for row in POLLS if row[0] == dotted)
+    with RawServer(*map(answer, before), answer(dict(waiting, **done))) as server:
+        client = make(api_key=KEY, base_url=server.url)
+        with pytest.warns(DeprecationWarning) as caught:
+            call(client, dotted, **params)
+    (warning,) = caught
+    assert f"{dotted.rpartition('.')[2]} is deprecated: use" in str(warning.message)
+    assert warning.filename == __file__
+
+
+def test_a_poll_that_is_cancelled_ends_at_once() -> None:
+    async def main(server: RawServer) -> None:
+        client = async_client_of(server)
+        polling = client.vector_stores.files.poll("file-1", vector_store_id="vs")
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(polling, 0.3)
+
+    with RawServer(answer(FILING, openai_poll_after_ms="60000")) as server:
+        start = time.monotonic()
+        asyncio.run(main(server))
+    assert time.monotonic() - start < 5 and len(server.requests) == 1
+
+
+def test_ctrl_c_ends_a_poll_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(openai, "sleep", interrupt)
+    with RawServer(answer(FILING)) as server, pytest.raises(KeyboardInterrupt):
+        client_of(server).vector_stores.files.poll("file-1", vector_store_id="vs")
+    assert len(server.requests) == 1
+
+
+@BOTH
+def test_an_error_on_the_way_ends_a_poll(make: Any) -> None:
+    with RawServer(answer(FILING), answer({}, "404 Not Found")) as server:
+        client = make(api_key=KEY, base_url=server.url)
+        with pytest.raises(openai.NotFoundError):
+            call(client, "vector_stores.files.poll", file_id="file-1", vector_store_id="vs",
+                 poll_interval_ms=0)
+
+
+@BOTH
+def test_a_file_is_uploaded_into_a_vector_store_without_waiting(make: Any) -> None:
+    with RawServer(answer(UPLOADED), answer(FILING)) as server:
+        client = make(api_key=KEY, base_url=server.url)
+        file = call(client, "vector_stores.files.upload", vector_store_id="vs", file=b"text",
+                    extra_body={"attributes": {"a": 1}})
+    assert type(file) is openai.VectorStoreFile and file.status == "in_progress"
+    assert targets(server) == ["/v1/files", "/v1/vector_stores/vs/files"]
+    assert dict(form_of(*server.requests[0])) == {"purpose": b"assistants", "file": b"text"}
+    assert json.loads(server.requests[1][1]) == {"file_id": "file-1", "attributes": {"a": 1}}
+
+
+@BOTH
+def test_files_and_runs_of_the_local_server_can_be_waited_for(make: Any, server: Any) -> None:
+    client = make(api_key=KEY, base_url=server.url)
+    store = call(client, "vector_stores.create", name="s")
+    file = call(client, "vector_stores.files.upload_and_poll", vector_store_id=store.id,
+                file=("a.txt", b"Whales sing."), poll_interval_ms=20, max_wait_seconds=20)
+    assert file.status == "completed" and file.vector_store_id == store.id
+    batch = call(client, "vector_stores.file_batches.create_and_poll", vector_store_id=store.id,
+                 file_ids=[file.id], poll_interval_ms=20, max_wait_seconds=20)
+    assert batch.file_counts.completed == 1
+
 ########################################################################
 ## 10. Providers
 ########################################################################
@@ -6609,6 +6841,10 @@ def sync(client: OpenAI, flag: bool) -> None:
     # list[float]
     reveal_type(client.get("/x", cast_to=openai.HTTPResponse))
     # HTTPResponse
+    reveal_type(client.vector_stores.files.poll("f", vector_store_id="v", max_wait_seconds=9.5))
+    # VectorStoreFile
+    reveal_type(client.beta.threads.runs.create_and_poll(thread_id="t", assistant_id="a"))
+    # Run
     tool = openai.FunctionTool(type="function", name="f", parameters={}, strict=True)
     mixed = client.responses.create(model="m", input=[], tools=[tool, {"type": "web_search"}])
     for item in mixed.output:
@@ -6654,6 +6890,8 @@ async def asynchronous(client: AsyncOpenAI) -> None:
             # ConversationMessage
     reveal_type(await client.post("/x", cast_to=str, body={}))
     # str
+    reveal_type(await client.vector_stores.file_batches.poll("b", vector_store_id="v"))
+    # VectorStoreFileBatch
 
 reveal_type(openai.chat.completions.create(model="m", messages=[]))
 # ChatCompletion
@@ -6674,6 +6912,7 @@ client.models.retrieve("m").idd
 client.files.create(file="path", purpose="batch")
 client.batches.create(completion_window="25h", endpoint="/v1/responses", input_file_id="f")
 for file in AsyncOpenAI().files.list(): pass
+client.vector_stores.files.poll("f", vector_store_id="v", max_wait="long")
 client.responses.create(model="m", input="x", stream=True).output_text
 '''
 
