@@ -593,6 +593,30 @@ class MultipartBody:
                 yield part
 
 
+class ReportedBody:
+    """A body that calls `progress(bytes sent, bytes in all)`, from 0 on each time it is sent."""
+
+    def __init__(self, body: Any, progress: Callable[[int, Optional[int]], object]) -> None:
+        self.body, self.progress = body, progress
+        self.length: int = len(body) if isinstance(body, bytes) else body.length
+
+    def blocks(self) -> Iterator[Any]:
+        sent = 0
+        self.report(sent)
+        body = self.body
+        for block in blocks_of(body) if isinstance(body, bytes) else body.blocks():
+            size = len(block)
+            yield block
+            sent += size
+            self.report(sent)
+
+    def report(self, sent: int) -> None:
+        try:
+            self.progress(sent, self.length)
+        except OSError as err:  # which the transport would take for a failure of the network
+            raise OpenAIError(f"the progress callback failed: {err}") from err
+
+
 def escape(name: str) -> str:
     # "replace [...] 0x0A (LF) with `%0A`, 0x0D (CR) with `%0D`, and 0x22 (") with `%22`"
     # https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data
@@ -779,6 +803,26 @@ class ByteCutter:
 
     def finish(self) -> List[bytes]:
         return [self.rest] if self.rest else []
+
+
+class ReportedCutter(ByteCutter):
+    """The same; calls `progress(bytes so far, bytes in all or None)`, and hangs up if it fails."""
+
+    def __init__(self, response: HTTPResponse, progress: Any, size: Optional[int] = None) -> None:
+        super().__init__(size)
+        self.response, self.progress, self.received = response, progress, 0
+        # The length of a compressed body says nothing about what it will be unpacked.
+        length = "" if response._unpack else response.headers.get("content-length", "")
+        self.total = int(length) if length.isdecimal() else None
+
+    def feed(self, data: bytes) -> List[bytes]:
+        self.received += len(data)
+        try:
+            self.progress(self.received, self.total)
+        except BaseException:
+            self.response.close()
+            raise
+        return super().feed(data)
 
 
 class TextCutter:
@@ -1682,10 +1726,10 @@ class HTTPResponse:
         """The lines of the text, without their ends."""
         return (line for batch in self.batches(LineCutter(self.encoding)) for line in batch)
 
-    def write_to(self, file: Any) -> int:
+    def write_to(self, file: Any, cutter: Any = None) -> int:
         """Copy the body to a file open for writing in binary; return the number of bytes."""
         body, written = self._body, 0
-        if self._content is None and body is not None and self._unpack is None:
+        if self._content is None and body is not None and self._unpack is None and cutter is None:
             buffer = memoryview(bytearray(BLOCK))
             try:
                 while True:
@@ -1703,9 +1747,10 @@ class HTTPResponse:
             self._finished()
             return written
         try:
-            for data in self.iter_bytes():
-                file.write(data)
-                written += len(data)
+            for batch in self.batches(cutter or ByteCutter()):
+                for data in batch:
+                    file.write(data)
+                    written += len(data)
         except BaseException:
             self.close()
             raise
@@ -3397,11 +3442,11 @@ class HttpxBinaryResponseContent:
     """A file as the API sends it.  A large one stays on the wire until it is read.
 
     `write_to_file` and `iter_bytes` need constant memory; `read`, `content` and `text` hold it all.
-    The `a...` methods are for the async client.
+    The `a...` methods are for the async client.  The first two and their twins report `progress`.
     """
 
-    def __init__(self, response: HTTPResponse, client: Any = None) -> None:
-        self.response, self._client = response, client
+    def __init__(self, response: HTTPResponse, client: Any = None, progress: Any = None) -> None:
+        self.response, self._client, self._progress = response, client, progress
 
     @property
     def content(self) -> bytes:
@@ -3422,10 +3467,15 @@ class HttpxBinaryResponseContent:
         return self.response.read()
 
     def iter_bytes(self, chunk_size: Optional[int] = None) -> Iterator[bytes]:
-        return self.response.iter_bytes(chunk_size)
+        pieces = self.response.batches(self._cutter(chunk_size))
+        return (data for batch in pieces for data in batch)
 
-    def iter_raw(self, chunk_size: Optional[int] = None) -> Iterator[bytes]:
-        return self.response.iter_raw(chunk_size)
+    iter_raw = iter_bytes
+
+    def _cutter(self, chunk_size: Optional[int] = None) -> ByteCutter:
+        if self._progress is None:
+            return ByteCutter(chunk_size)
+        return ReportedCutter(self.response, self._progress, chunk_size)
 
     def iter_text(self, chunk_size: Optional[int] = None) -> Iterator[str]:
         return self.response.iter_text(chunk_size)
@@ -3436,7 +3486,7 @@ class HttpxBinaryResponseContent:
     def write_to_file(self, file: Union[str, os.PathLike[str]]) -> None:
         """Write to a path.  Raises APIConnectionError if the download is cut."""
         with open(file, "wb") as target:
-            self.response.write_to(target)
+            self.response.write_to(target, None if self._progress is None else self._cutter())
 
     def stream_to_file(
         self, file: Union[str, os.PathLike[str]], *, chunk_size: Optional[int] = None
@@ -3451,7 +3501,7 @@ class HttpxBinaryResponseContent:
         return await self._apart(self.response.read)
 
     def aiter_bytes(self, chunk_size: Optional[int] = None) -> AsyncPieces[bytes]:
-        return AsyncPieces(self._client, self.response, ByteCutter(chunk_size))
+        return AsyncPieces(self._client, self.response, self._cutter(chunk_size))
 
     aiter_raw = aiter_bytes
 
@@ -3623,7 +3673,7 @@ class APIResponse(BaseAPIResponse[R]):
         self, file: Union[str, os.PathLike[str]], *, chunk_size: Optional[int] = None
     ) -> None:
         """Write the body to a path in constant memory."""
-        HttpxBinaryResponseContent(self.http_response).write_to_file(file)
+        self._parse(HttpxBinaryResponseContent).write_to_file(file)
 
     def close(self) -> None:
         self.http_response.close()
@@ -3670,9 +3720,7 @@ class AsyncAPIResponse(BaseAPIResponse[R]):
         self, file: Union[str, os.PathLike[str]], *, chunk_size: Optional[int] = None
     ) -> None:
         """Write the body to a path in constant memory."""
-        await self._apart(
-            lambda: HttpxBinaryResponseContent(self.http_response).write_to_file(file)
-        )
+        await self._apart(lambda: self._parse(HttpxBinaryResponseContent).write_to_file(file))
 
     async def close(self) -> None:
         self.http_response.close()
@@ -3730,7 +3778,7 @@ class Call:
 
     __slots__ = (
         "method", "path", "query", "body", "form", "content", "headers", "timeout", "max_retries",
-        "cast", "event", "stream", "stream_cls", "view", "finish", "item",
+        "cast", "event", "stream", "stream_cls", "view", "finish", "item", "progress",
     )
 
     def __init__(self, method: str, path: str) -> None:
@@ -3749,6 +3797,7 @@ class Call:
         self.view = ""  # "", "raw" or "streamed"
         self.finish: Any = None  # what changes the parsed JSON before it is decoded
         self.item: Any = None  # the type of a page's items, where `cast` does not tell
+        self.progress: Any = None  # see Options
 
     def copy(self) -> Call:
         twin = Call.__new__(Call)
@@ -3840,12 +3889,19 @@ LEADING_KEYS = ("model", "stream", "service_tier")  # of a JSON body: what a ser
 if TYPE_CHECKING:
 
     class Options(TypedDict, total=False):
-        """What every endpoint takes besides its own parameters."""
+        """What every endpoint takes besides its own parameters.
+
+        `progress(bytes done, bytes in all or None)` is called as files are sent, with the whole
+        body of the request counting, and as a download is written to a file or iterated over.  An
+        attempt that is made again starts from 0.  What it raises ends the call.  The async client
+        calls it in another thread.
+        """
 
         extra_headers: Optional[Mapping[str, Any]]
         extra_query: Optional[Mapping[str, Any]]
         extra_body: Optional[Mapping[str, Any]]
         timeout: Union[float, Timeout, None]
+        progress: Optional[Progress]
 
     class RequestOptions(TypedDict, total=False):
         """The `options` of client.get, post and their like."""
@@ -3856,7 +3912,9 @@ if TYPE_CHECKING:
         timeout: Union[float, Timeout, None]
         max_retries: int
         idempotency_key: str
+        progress: Optional[Progress]
 
+    Progress = Callable[[int, Optional[int]], object]
     FileContent = Union[IO[bytes], bytes, "os.PathLike[str]"]
     FileTypes = Union[
         FileContent, Tuple[Optional[str], FileContent],
@@ -4018,6 +4076,7 @@ else:
         extra_query: Any
         extra_body: Any
         timeout: Any
+        progress: Any
 
     class Endpoint:
         """A verb, a path, and a stub whose signature is the schema.
@@ -4184,6 +4243,8 @@ else:
                 call.body = dict(call.body or {}, **kwargs["extra_body"])
             if "timeout" in kwargs:
                 call.timeout = kwargs["timeout"]
+            if "progress" in kwargs:
+                call.progress = kwargs["progress"] or None  # also of `omit`
             call.cast, call.item, call.view = self.page, self.item, api._view
             if self.returns is not None:
                 call.cast = self.returns(kwargs)
@@ -4202,7 +4263,7 @@ else:
         return lambda stub: Endpoint("DELETE", path, stub, details)
 
 
-OPTION_NAMES = ("extra_headers", "extra_query", "extra_body", "timeout")
+OPTION_NAMES = ("extra_headers", "extra_query", "extra_body", "timeout", "progress")
 
 
 def named_files(name: str, value: Any) -> List[Tuple[str, Any]]:
@@ -4298,7 +4359,9 @@ def custom_call(
     verb: str, path: str, cast_to: Any, body: Any, content: Any, options: Mapping[str, Any],
     files: Any,
 ) -> Call:
-    known = ("headers", "params", "extra_json", "timeout", "max_retries", "idempotency_key")
+    known = (
+        "headers", "params", "extra_json", "timeout", "max_retries", "idempotency_key", "progress",
+    )
     for name in options:
         if name not in known:
             raise TypeError(f"unknown option {name!r}; there are {', '.join(known)}")
@@ -4315,6 +4378,7 @@ def custom_call(
         call.body = {**(body if isinstance(body, Mapping) else {}), **options["extra_json"]}
     call.timeout = options.get("timeout", omit)
     call.max_retries = options.get("max_retries", omit)
+    call.progress = options.get("progress")
     return call
 
 
@@ -4753,6 +4817,8 @@ class BaseClient(API[C]):
         if call.method == "GET":
             headers.pop("Content-Type", None)
         request.body = body
+        if call.progress is not None and (call.form is not None or call.content is not None):
+            request.body = ReportedBody(body, call.progress)
         if call.view:
             headers["X-Stainless-Raw-Response"] = "stream" if call.view == "streamed" else "true"
         headers["x-stainless-retry-count"] = "0"
@@ -4837,7 +4903,7 @@ class BaseClient(API[C]):
             return False
         if call.cast == "HttpxBinaryResponseContent" or call.cast is HttpxBinaryResponseContent:
             length = response.headers.get("content-length")
-            return int(length) <= PRELOADED if length else self.is_async
+            return int(length) <= PRELOADED if length else self.is_async and not call.progress
         return True
 
     def _log_response(self, response: HTTPResponse) -> None:
@@ -4879,7 +4945,7 @@ class BaseClient(API[C]):
         if cast is None or cast is NoneType:
             return None
         if cast is HttpxBinaryResponseContent:
-            return HttpxBinaryResponseContent(response, self)
+            return HttpxBinaryResponseContent(response, self, call.progress)
         if cast is HTTPResponse:
             return response
         if cast is str:
@@ -9276,6 +9342,19 @@ class Image(BaseModel):
     revised_prompt: Optional[str] = None
     url: Optional[str] = None
 
+    def write_to_file(self, file: Union[str, os.PathLike[str]]) -> None:
+        """Write the picture to a path.  ValueError if the API gave no data, but a url."""
+        if self.b64_json is None:
+            given = f"only a url, {self.url}" if self.url else "neither data nor a url"
+            raise ValueError(
+                f"the image has {given}: ask for its data with response_format='b64_json'"
+            )
+        import base64
+
+        data = base64.b64decode(self.b64_json)
+        with open(file, "wb") as target:
+            target.write(data)
+
 
 class ImageEventUsage(BaseModel):
     input_tokens: int
@@ -9925,7 +10004,7 @@ class VectorStoresFiles(Resource[C]):
     ) -> Steps[VectorStoreFile]:
         """Upload a file and add it to a vector store, which takes it up in the background."""
         uploaded: FileObject = (yield self._client.files.create(
-            file=file, purpose="assistants", **for_each(options)
+            file=file, purpose="assistants", progress=options.get("progress"), **for_each(options)
         ))
         added: VectorStoreFile = (yield self.create(
             vector_store_id, file_id=uploaded.id, chunking_strategy=chunking_strategy, **options
@@ -9945,7 +10024,7 @@ class VectorStoresFiles(Resource[C]):
         """
         check_polling(poll_interval_ms, max_wait_seconds)
         uploaded: FileObject = (yield self._client.files.create(
-            file=file, purpose="assistants", **for_each(options)
+            file=file, purpose="assistants", progress=options.get("progress"), **for_each(options)
         ))
         added: VectorStoreFile = (yield self.create_and_poll(
             uploaded.id, vector_store_id=vector_store_id, attributes=attributes,
@@ -16007,16 +16086,14 @@ def poll_after(headers: Mapping[str, str]) -> int:
     return int(text) if text.isdecimal() and len(text) < 10 else DEFAULT_POLL_INTERVAL
 
 
-def for_each(options: Mapping[str, Any]) -> Options:
+def for_each(options: Mapping[str, Any]) -> Dict[str, Any]:
     """The options of a helper that go with each of its requests; a body belongs to one of them."""
     names = ("extra_headers", "extra_query", "timeout")
-    kept: Any = {name: options[name] for name in names if name in options}
-    given: Options = kept
-    return given
+    return {name: options[name] for name in names if name in options}
 
 
 def poll_until(
-    finished: Callable[[T], bool], what: str, ask: Callable[[Options], LegacyAPIResponse[T]],
+    finished: Callable[[T], bool], what: str, ask: Callable[[Dict[str, Any]], LegacyAPIResponse[T]],
     poll_interval_ms: int, max_wait_seconds: float, options: Mapping[str, Any],
 ) -> Steps[T]:
     """Ask until the answer is `finished`, and return it.

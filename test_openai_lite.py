@@ -6580,6 +6580,143 @@ def test_files_and_runs_of_the_local_server_can_be_waited_for(make: Any, server:
                  file_ids=[file.id], poll_interval_ms=20, max_wait_seconds=20)
     assert batch.file_counts.completed == 1
 
+
+# ---- Progress ----
+
+Reports = List[Tuple[int, Optional[int]]]
+
+
+def test_progress_counts_the_bytes_of_an_upload_and_starts_again_with_a_retry(
+    slept: List[float], tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "f").write_bytes(b"x" * 600000)
+    seen: Reports = []
+    with RawServer(answer({}, "503 Busy"), answer(UPLOADED)) as server:
+        client = client_of(server, max_retries=1)
+        client.files.create(file=tmp_path / "f", purpose="batch",
+                            progress=lambda done, total: seen.append((done, total)))
+    size = len(server.requests[1][1])
+    assert server.requests[0][1] == server.requests[1][1] and {total for _, total in seen} == {size}
+    half = len(seen) // 2
+    assert seen[:half] == seen[half:] and seen[0] == (0, size) and seen[-1] == (size, size)
+    steps = [b[0] - a[0] for a, b in zip(seen[:half], seen[1:half])]
+    assert min(steps) > 0 and max(steps) == openai.BLOCK
+
+
+@BOTH
+def test_progress_of_a_form_without_files_on_disk_and_of_a_custom_request(make: Any) -> None:
+    seen: Reports = []
+    with RawServer(answer(UPLOADED), answer(), answer()) as server:
+        client = make(api_key=KEY, base_url=server.url)
+        report = lambda done, total: seen.append((done, total))  # noqa: E731
+        call(client, "files.create", file=b"data", purpose="batch", progress=report)
+        sizes = [len(server.requests[0][1])]
+        assert seen[0] == (0, sizes[0]) and seen[-1] == (sizes[0], sizes[0])
+        seen.clear()
+        call(client, "put", path="/x", cast_to=object, content=b"z" * 300000,
+             options={"progress": report})
+        assert seen == [(0, 300000), (openai.BLOCK, 300000), (300000, 300000)]
+        seen.clear()
+        call(client, "models.retrieve", model="m", progress=report)
+        assert seen == [] and server.requests[1][1] == b"z" * 300000
+
+
+def test_progress_of_a_download_to_a_file_and_in_pieces(tmp_path: pathlib.Path) -> None:
+    big, small = b"y" * 3000000, b"z" * 1000
+    kinds: Any = {"Content_Type": "application/octet-stream"}
+    packed = answer(gzip.compress(big), Content_Encoding="gzip", **kinds)
+    for data, sent, total in ((big, answer(big, **kinds), len(big)),
+                              (small, answer(small, **kinds), 1000), (big, packed, None)):
+        seen: Reports = []
+        with RawServer(*[sent] * 4) as server, client_of(server) as client:
+            for read in range(4):
+                seen.clear()
+                view: Any = client.files
+                if read == 3:
+                    view = client.files.with_streaming_response
+                found = view.content("f", progress=lambda *report: seen.append(report))
+                if read == 0:
+                    found.write_to_file(tmp_path / "f")
+                elif read == 1:
+                    found.stream_to_file(tmp_path / "f")
+                elif read == 2:
+                    (tmp_path / "f").write_bytes(b"".join(found.iter_bytes(700)))
+                else:
+                    with found as response:
+                        response.stream_to_file(tmp_path / "f")
+                assert (tmp_path / "f").read_bytes() == data
+                counts = [done for done, _ in seen]
+                assert counts == sorted(counts) and counts[-1] == len(data)
+                assert {of for _, of in seen} == {total}
+                assert len(counts) > 3 or data == small or total is None
+
+
+def test_progress_of_async_downloads_comes_as_the_blocks_arrive(tmp_path: pathlib.Path) -> None:
+    seen: Reports = []
+    go_on = threading.Event()
+
+    def send(conn: socket.socket) -> None:  # like speech, of unknown length
+        head = answer(b"", Content_Length="", Transfer_Encoding="chunked")
+        conn.sendall(head + b"3\r\nabc\r\n")
+        assert go_on.wait(20)
+        conn.sendall(b"2\r\nde\r\n0\r\n\r\n")
+
+    def report(done: int, total: Optional[int]) -> None:
+        seen.append((done, total))
+        go_on.set()
+
+    async def main(server: RawServer) -> None:
+        client = async_client_of(server)
+        asked: Any = dict(model="m", voice="v", input="x", progress=report)
+        speech = await client.audio.speech.create(**asked)
+        await speech.astream_to_file(tmp_path / "f")
+        speech = await client.audio.speech.create(**asked)
+        assert b"".join([data async for data in speech.aiter_bytes()]) == b"abcde"
+        async with client.audio.speech.with_streaming_response.create(**asked) as streamed:
+            await streamed.stream_to_file(tmp_path / "g")
+
+    with RawServer(send, send, send) as server:
+        asyncio.run(main(server))
+    assert (tmp_path / "f").read_bytes() == (tmp_path / "g").read_bytes() == b"abcde"
+    assert seen[:2] == [(3, None), (5, None)] and seen[-1] == (5, None)
+
+
+@BOTH
+@pytest.mark.parametrize("error", [ZeroDivisionError("no"), KeyboardInterrupt(), OSError("no")])
+def test_what_progress_raises_ends_the_call_and_closes_the_connection(
+    error: BaseException, make: Any, tmp_path: pathlib.Path
+) -> None:
+    def report(done: int, total: Optional[int]) -> None:
+        if done:
+            raise error
+
+    data = b"x" * 3000000
+    expected = openai.OpenAIError if isinstance(error, OSError) else type(error)
+    with RawServer(answer({}), answer(data, Content_Type="application/x")) as server:
+        client = make(api_key=KEY, base_url=server.url)
+        with pytest.raises(expected) as caught:
+            call(client, "files.create", file=data, purpose="batch", progress=report)
+        assert caught.value is error or caught.value.__cause__ is error
+        wait_until(lambda: server.requests)  # it was cut off, and not sent again
+        assert len(server.requests[0][1]) < len(data)
+        content = call(client, "files.content", file_id="f", progress=report)
+        with pytest.raises(type(error)) as caught:
+            content.write_to_file(tmp_path / "f")
+        assert caught.value is error and content.response.is_closed
+        assert len(server.requests) == server.connections == 2
+
+
+def test_an_image_is_written_to_a_file(client: OpenAI, tmp_path: pathlib.Path) -> None:
+    made = client.images.generate(model="gpt-image-1", prompt="a cat").data
+    assert made is not None
+    made[0].write_to_file(tmp_path / "cat.png")
+    assert (tmp_path / "cat.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "cat.png").read_bytes() == base64.b64decode(made[0].b64_json or "")
+    with pytest.raises(ValueError, match="only a url, https://x/y: .*b64_json"):
+        openai.Image(url="https://x/y").write_to_file(tmp_path / "none")
+    with pytest.raises(ValueError, match="neither"):
+        openai.Image().write_to_file(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 ########################################################################
 ## 10. Providers
 ########################################################################
