@@ -7172,7 +7172,7 @@ def grow(old: Any, new: Any) -> Any:
     if isinstance(new, dict):
         old = {} if old is None else old
         for name, value in new.items():
-            old[name] = value if name in ("index", "type", "id") else grow(old.get(name), value)
+            old[name] = value if name in ("index", "type") else grow(old.get(name), value)
     elif isinstance(new, list):
         old = [] if old is None else old
         for item in new:
@@ -7575,6 +7575,8 @@ def test_the_local_server_answers_and_calls_with_values_that_fit_the_schema(
      "In context=('$defs', 'node', 'properties', 'x'), 'oneOf' is not permitted."),
     (record(a={"anyOf": [NULL, listed({"type": "object"})]}),
      "In context=('properties', 'a', 'anyOf', '1', 'items'), 'additionalProperties' is required"),
+    (defined(record(a=dict(ref("b"), title="B", description="")), b=record()),
+     "In context=('properties', 'a'), $ref cannot have keywords {'description', 'title'}."),
     ({"type": "array"},
      "schema must be a JSON Schema of 'type: \"object\"', got 'type: \"array\"'."),
 ])

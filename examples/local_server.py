@@ -317,11 +317,11 @@ def loose_ends(schema: Any, place: Tuple[str, ...] = ()) -> Iterator[str]:
     if not isinstance(schema, dict):
         return
     at = f"In context={place}, "
-    properties = schema.get("properties")
+    properties = member(schema, "properties")
     if schema.get("type") == "object" or properties:
         if schema.get("additionalProperties") is not False:
             yield at + "'additionalProperties' is required to be supplied and to be false."
-        for name in properties or {}:
+        for name in properties:
             if name not in schema.get("required", ()):
                 yield at + "'required' is required to be supplied and to be an array including " \
                     f"every key in properties. Missing '{name}'."
@@ -329,10 +329,10 @@ def loose_ends(schema: Any, place: Tuple[str, ...] = ()) -> Iterator[str]:
         if name in schema:
             yield at + f"'{name}' is not permitted."
     if "$ref" in schema and len(schema) > 1 and place:
-        others = {name for name in sorted(schema) if name != "$ref"}
-        yield at + f"$ref cannot have keywords {others}."
+        others = ", ".join(repr(name) for name in sorted(schema) if name != "$ref")
+        yield at + f"$ref cannot have keywords {{{others}}}."
     for key in ("properties", "$defs", "definitions"):
-        for name, inner in (schema.get(key) or {}).items():
+        for name, inner in member(schema, key).items():
             yield from loose_ends(inner, place + (key, name))
     yield from loose_ends(schema.get("items"), place + ("items",))
     for number, inner in enumerate(schema.get("anyOf") or []):
@@ -382,7 +382,7 @@ class Tool(NamedTuple):
     """A function that may be called."""
 
     name: str
-    parameters: Any
+    parameters: JSON  # their schema
 
 
 class ToolCall(NamedTuple):
@@ -452,12 +452,12 @@ class Prompt:
                 if not isinstance(function, dict) or not isinstance(function.get("name"), str):
                     raise APIError(400, f"Missing required parameter: 'tools[{i}].name'.",
                                    f"tools[{i}].name", "missing_required_parameter")
-                schema = function.get("parameters")
-                if function.get("strict") and schema is not None:
+                schema = member(function, "parameters")
+                if function.get("strict") and schema:
                     inner = ".function" if function is not tool else ""
                     check_strict(schema, f"function '{function['name']}'",
                                  f"tools[{i}]{inner}.parameters", "invalid_function_parameters")
-                self.tools.append(Tool(function["name"], schema))
+                self.tools.append(Tool(function["name"], schema or {"type": "object"}))
         if isinstance(tool_choice, str):
             self.tool_choice = tool_choice
         elif tool_choice and tool_choice.get("type") in ("function", "allowed_tools"):
@@ -493,9 +493,8 @@ class Prompt:
         refuses = "please refuse" in self.last
         calls = []
         for tool in [] if outputs or refuses else self.called(last):
-            schema = tool.parameters or {"type": "object"}
-            filler = Filler(schema, last.replace(tool.name, ""), rng)
-            value = json.dumps(filler.fill(schema), ensure_ascii=False)
+            filler = Filler(tool.parameters, last.replace(tool.name, ""), rng)
+            value = json.dumps(filler.fill(tool.parameters), ensure_ascii=False)
             calls.append(ToolCall(f"call_{rng.getrandbits(96):024x}", tool.name, value))
         if refuses:
             text = write("refusal", topics(last), rng)
@@ -3104,7 +3103,7 @@ def follow_run(
 
 
 def call_deltas(call: JSON) -> Iterator[JSON]:
-    """The pieces of a call of a tool: the first has its id, and its name if it has one."""
+    """The pieces of a call of a tool: only the first has its id, and its name if it has one."""
     kind = call["type"]
     whole = call[kind]
     text = "arguments" if kind == "function" else "input"
@@ -3114,7 +3113,7 @@ def call_deltas(call: JSON) -> Iterator[JSON]:
     pieces += [{"outputs": [dict(output, index=i)]}
                for i, output in enumerate(whole.get("outputs", []))]
     for piece in pieces:
-        yield {"id": call["id"], "type": kind, kind: piece}
+        yield {"type": kind, kind: piece}
 
 
 def content_deltas(part: JSON) -> Iterator[JSON]:
