@@ -6357,32 +6357,32 @@ MAKING = {"id": "video-1", "object": "video", "status": "queued"}
 BATCHING = {"id": "vsfb-1", "object": "vector_store.files_batch", "status": "in_progress",
             "file_counts": {"in_progress": 1}}
 UPLOADED = {"id": "file-1", "object": "file", "status": "uploaded"}
-RUN_PATH, FILE_PATH = "/threads/t/runs/run-1", "/vector_stores/vs/files/file-1"
+ONE_RUN, ONE_FILE = "/threads/t/runs/run-1", "/vector_stores/vs/files/file-1"
 BATCH_PATH = "/vector_stores/vs/file_batches/vsfb-1"
 
 # Method, arguments, what its first requests are answered with, what is polled and where, and what
 # is the object when it is done.
 POLLS: List[Tuple[str, Dict[str, Any], List[Any], Dict[str, Any], str, Dict[str, Any]]] = [
-    ("beta.threads.runs.poll", {"run_id": "run-1", "thread_id": "t"}, [], RUNNING, RUN_PATH,
+    ("beta.threads.runs.poll", {"run_id": "run-1", "thread_id": "t"}, [], RUNNING, ONE_RUN,
      {"status": "requires_action"}),
     ("beta.threads.runs.create_and_poll",
      {"thread_id": "t", "assistant_id": "a", "instructions": "Go.", "include": [
          "step_details.tool_calls[*].file_search.results[*].content"]},
-     [RUNNING], RUNNING, RUN_PATH, {"status": "completed"}),
+     [RUNNING], RUNNING, ONE_RUN, {"status": "completed"}),
     ("beta.threads.runs.submit_tool_outputs_and_poll",
      {"run_id": "run-1", "thread_id": "t",
       "tool_outputs": [{"tool_call_id": "c", "output": "1"}]},
-     [RUNNING], RUNNING, RUN_PATH, {"status": "incomplete"}),
+     [RUNNING], RUNNING, ONE_RUN, {"status": "incomplete"}),
     ("beta.threads.create_and_run_poll", {"assistant_id": "a", "model": "m"}, [RUNNING], RUNNING,
-     RUN_PATH, {"status": "failed"}),
+     ONE_RUN, {"status": "failed"}),
     ("vector_stores.files.poll", {"file_id": "file-1", "vector_store_id": "vs"}, [], FILING,
-     FILE_PATH, {"status": "failed"}),
+     ONE_FILE, {"status": "failed"}),
     ("vector_stores.files.create_and_poll",
      {"file_id": "file-1", "vector_store_id": "vs", "attributes": {"a": 1}}, [FILING], FILING,
-     FILE_PATH, {"status": "completed"}),
+     ONE_FILE, {"status": "completed"}),
     ("vector_stores.files.upload_and_poll",
      {"vector_store_id": "vs", "file": ("a.txt", b"text"), "attributes": {"a": 1}},
-     [UPLOADED, FILING], FILING, FILE_PATH, {"status": "completed"}),
+     [UPLOADED, FILING], FILING, ONE_FILE, {"status": "completed"}),
     ("vector_stores.file_batches.poll", {"batch_id": "vsfb-1", "vector_store_id": "vs"}, [],
      BATCHING, BATCH_PATH, {"file_counts": {"in_progress": 0}}),
     ("vector_stores.file_batches.create_and_poll",
