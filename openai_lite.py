@@ -71,10 +71,10 @@ __all__ = [
     "DefaultAsyncHttpxClient", "DefaultHttpx2Client", "DefaultHttpxClient", "HTTPRequest",
     "HTTPResponse", "HTTPTransport", "HttpxBinaryResponseContent", "InternalServerError",
     "InvalidWebhookSignatureError", "LengthFinishReasonError", "Limits", "NOT_GIVEN", "NoneType",
-    "NotFoundError", "NotGiven", "OAuthError", "Omit", "OpenAI", "OpenAIError",
+    "NotFoundError", "NotGiven", "OAuthError", "Omit", "OpenAI", "OpenAIError", "OutputParseError",
     "PermissionDeniedError", "RateLimitError", "RequestOptions", "Stream", "Timeout",
-    "UnprocessableEntityError", "__title__", "__version__", "file_from_path", "httpx", "not_given",
-    "omit",
+    "UnprocessableEntityError", "__title__", "__version__", "file_from_path", "function_tool",
+    "httpx", "not_given", "omit", "pydantic_function_tool", "pydantic_responses_function_tool",
 ]
 
 
@@ -116,11 +116,13 @@ if TYPE_CHECKING:
     PageT = TypeVar("PageT")
     Converter = Callable[[Any], Any]
     StringMapping = Mapping[str, str]
+    StringDict = Dict[str, Any]
 else:
     from _collections_abc import Iterable, Iterator, Mapping  # which `os` has loaded
 
     StringMapping = Mapping
-    T = R = E = C = PageT = None
+    StringDict = dict
+    P = T = R = E = C = PageT = None
 
     class Pattern:
         """A regular expression, compiled when it is first used."""
@@ -879,6 +881,8 @@ class LineCutter:
 #         BadRequestError 400      AuthenticationError 401 (OAuthError)  PermissionDeniedError 403
 #         NotFoundError 404        ConflictError 409          UnprocessableEntityError 422
 #         RateLimitError 429       InternalServerError >= 500
+#     LengthFinishReasonError, ContentFilterFinishReasonError, OutputParseError
+#                                  the answer came, but cannot be parsed
 
 
 class OpenAIError(Exception):
@@ -985,6 +989,14 @@ class ContentFilterFinishReasonError(OpenAIError):
             "Could not parse response content as the request was rejected by the content filter"
         )
         self.completion = completion
+
+
+class OutputParseError(OpenAIError, ValueError):
+    """An answer, or the arguments of a tool call, do not fit their type.  `text` is all of it."""
+
+    def __init__(self, message: str, *, text: Union[str, bytes]) -> None:
+        super().__init__(message)
+        self.text = text
 
 
 class InvalidWebhookSignatureError(ValueError):
@@ -15435,9 +15447,794 @@ class SpendParams(Options, total=False):
 ########################################################################
 
 # ---- 9.1 Structured outputs ---- https://platform.openai.com/docs/guides/structured-outputs
+#
+# One walk over a type gives a Shape: its JSON schema, and the function that makes the type of such
+# JSON, so that whatever can be asked for can also be read.  Pydantic is never imported: its classes
+# are known by their methods, and do both themselves.
+
+if TYPE_CHECKING:
+    Reader = Callable[[Any, str, bool], Any]  # (JSON value, where it is, nothing but exact types?)
+    Shape = Tuple[Dict[str, Any], Reader]
+    # key, argument name, annotation, whose annotation, must it be there, description
+    Member = Tuple[str, str, Any, Any, bool, Optional[str]]
+
+
+class Misfit(ValueError):
+    """JSON that is not of the type; the message says where and why."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"{where}: {why}" if where else why)
+
+
+def expected(what: str, where: str, value: Any) -> Misfit:
+    return Misfit(where, f"expected {what}, got {shorten(repr(value), 100)}")
+
+
+def read_as(what: str, *classes: Any, make: Optional[Converter] = None) -> Reader:
+    """The reader of a scalar, which JSON has as the first class, or else as one of the others."""
+
+    def read(value: Any, where: str, exact: bool) -> Any:
+        if value.__class__ in (classes[:1] if exact else classes):
+            try:
+                return value if make is None else make(value)
+            except (ValueError, ArithmeticError):  # Decimal has the latter
+                pass
+        raise expected(what, where, value)
+
+    return read
+
+
+def whole(number: float) -> int:
+    if number != int(number):
+        raise ValueError
+    return int(number)
+
+
+def decimal_of(value: Any) -> Any:
+    import decimal
+
+    return decimal.Decimal(str(value))
+
+
+def uuid_of(text: str) -> Any:
+    import uuid
+
+    return uuid.UUID(text)
+
+
+def moment(kind: str) -> Converter:
+    def make(text: str) -> Any:
+        import datetime
+
+        # Before Python 3.11 it knew neither "Z" nor fractions of other than 3 or 6 digits.
+        text = fraction.sub(lambda found: found.group()[:7].ljust(7, "0"), text.upper())
+        return getattr(datetime, kind).fromisoformat(text.replace("Z", "+00:00"))
+
+    return make
+
+
+fraction = Pattern(r"\.[0-9]+")
+ANYTHING: Shape = ({}, lambda value, where, exact: value)
+TEXT = {"type": "string"}
+SCALARS: Dict[str, Shape] = {
+    "builtins.object": ANYTHING,
+    "typing.Any": ANYTHING,
+    "builtins.str": (TEXT, read_as("a string", str)),
+    "builtins.bool": ({"type": "boolean"}, read_as("true or false", bool)),
+    "builtins.int": ({"type": "integer"}, read_as("an integer", int, float, make=whole)),
+    "builtins.float": ({"type": "number"}, read_as("a number", float, int, make=float)),
+    "builtins.NoneType": ({"type": "null"}, read_as("null", NoneType)),
+    "datetime.datetime": (
+        dict(TEXT, format="date-time"),
+        read_as("a date and time such as 2026-01-31T12:30:00Z", str, make=moment("datetime")),
+    ),
+    "datetime.date": (
+        dict(TEXT, format="date"), read_as("a date such as 2026-01-31", str, make=moment("date"))
+    ),
+    "datetime.time": (
+        dict(TEXT, format="time"), read_as("a time such as 12:30:00", str, make=moment("time"))
+    ),
+    "uuid.UUID": (dict(TEXT, format="uuid"), read_as("a UUID", str, make=uuid_of)),
+    "decimal.Decimal": (  # text, for a JSON number would be read as a float, inexactly
+        dict(TEXT, pattern=r"^-?[0-9]+(\.[0-9]+)?$"),
+        read_as("a decimal number such as '12.50'", str, int, float, make=decimal_of),
+    ),
+}
+ARRAYS: Dict[str, Any] = {  # by the names that form_of() gives them
+    "List": list, "Sequence": list, "Mutablesequence": list, "Iterable": list, "Collection": list,
+    "Set": set, "Mutableset": set, "Frozenset": frozenset, "Tuple": tuple,
+}
+MAPPINGS = ("Dict", "Mapping", "Mutablemapping")
+INSTEAD = {"bytes": "str, say in base64", "timedelta": "float, in seconds", "Path": "str"}
+ROOTS = "a dataclass, a TypedDict, a pydantic model or a BaseModel of this module"
+
+
+def form_of(kind: Any) -> Tuple[str, Any]:
+    """`("List", (int,))` of `List[int]` and `list[int]`, `("List", ())` of `List` and `list`."""
+    origin, args = getattr(kind, "__origin__", kind), getattr(kind, "__args__", ())
+    named = isinstance(origin, type) and origin.__module__ in ("builtins", "collections.abc")
+    if named and all(type(arg).__name__ == "TypeVar" for arg in args):  # so before Python 3.9
+        return origin.__name__.title(), ()
+    return parts_of(kind)
+
+
+def evaluated(text: str, module: Optional[str], owner: Any, where: str) -> Any:
+    """What an annotation means where `owner`, a class or a function, was written.
+
+    Names local to a function are found only while it runs, which is when its classes are used.
+    """
+    module = str(module or owner.__module__)
+    space = getattr(owner, "__globals__", None) or getattr(sys.modules.get(module), "__dict__", {})
+    names = {name: it for name, it in vars(owner).items() if isinstance(it, type)}
+    if module == __name__:
+        space, names = globals(), ALIASES
+    outer = [part.rpartition(".")[2] for part in owner.__qualname__.split(".<locals>")[:-1]]
+    frame: Any = sys._getframe() if outer else None
+    while frame is not None:
+        if frame.f_code.co_name in outer and frame.f_globals is space:
+            names = {**frame.f_locals, **names}
+        frame = frame.f_back
+    try:
+        return eval(text, space, {owner.__name__: owner, **names})
+    except Exception as err:
+        raise TypeError(
+            f"{where}: the annotation {text!r} means nothing here ({type(err).__name__}: {err}); "
+            "define what it names at the top level of the module"
+        ) from err
+
+
+def bare(kind: Any, owner: Any, where: str) -> Tuple[Any, Optional[str], Optional[bool]]:
+    """A type without what is wrapped around it, and what that said: description, needed."""
+    about: Optional[str] = None
+    needed: Optional[bool] = None
+    while True:
+        form: Tuple[str, Any] = ("", ()) if hasattr(kind, "__metadata__") else form_of(kind)
+        if isinstance(kind, str) or hasattr(kind, "__forward_arg__"):
+            module = getattr(kind, "__forward_module__", None)
+            kind = evaluated(getattr(kind, "__forward_arg__", kind), module, owner, where)
+        elif hasattr(kind, "__metadata__"):  # Annotated[T, "what it is"]
+            texts = [getattr(extra, "description", extra) for extra in kind.__metadata__]
+            about = about or next((text for text in texts if isinstance(text, str)), None)
+            kind = kind.__origin__
+        elif form[0] in ("Required", "Notrequired", "Readonly", "Final"):
+            needed = {"Required": True, "Notrequired": False}.get(form[0], needed)
+            kind = form[1][0]
+        elif hasattr(kind, "__supertype__"):  # a NewType
+            kind = kind.__supertype__
+        elif type(kind).__name__ == "TypeAliasType":  # type Names = List[str]
+            kind = kind.__value__
+        else:
+            return kind, about, needed
+
+
+def pydantic_of(kind: Any) -> Any:
+    """What pydantic does for its classes: (make the schema, read JSON text, read a value)."""
+    if isinstance(kind, type) and hasattr(kind, "__pydantic_config__"):  # a dataclass of its own
+        kind = sys.modules["pydantic"].TypeAdapter(kind)
+    for names in (
+        ("model_json_schema", "model_validate_json", "model_validate"),  # version 2
+        ("json_schema", "validate_json", "validate_python"),  # a TypeAdapter
+        ("schema", "parse_raw", "parse_obj"),  # version 1
+    ):
+        if all(hasattr(kind, name) for name in names):
+            return [getattr(kind, name) for name in names]
+    return None
+
+
+def is_root(kind: Any) -> bool:
+    """Whether JSON objects of this class can be described and read."""
+    marks = ("__dataclass_fields__", "__total__")  # BaseModel has the first, a TypedDict the second
+    return isinstance(kind, type) and any(hasattr(kind, mark) for mark in marks)
+
+
+def docs_of(cls: Any) -> str:
+    import inspect
+
+    doc = cls.__dict__.get("__doc__") or ""
+    written_by_dataclass = doc.startswith(cls.__name__ + "(") and doc.endswith(")")
+    return "" if written_by_dataclass else inspect.cleandoc(doc)
+
+
+def class_members(cls: Any) -> List[Member]:
+    import dataclasses
+
+    hints: Dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        try:
+            own = own_annotations(base) if base.__module__ != "builtins" else {}
+        except NameError as err:  # Python 3.14 evaluates them only now
+            raise TypeError(f"{base.__name__}: an annotation means nothing here ({err})") from err
+        hints.update((name, (annotation, base)) for name, annotation in own.items())
+    if issubclass(cls, BaseModel):
+        names = [name for name in fields_of(cls) if "ClassVar" not in str(hints[name][0])]
+        return [(keys_of(cls)[n], n, *hints[n], not hasattr(cls, n), None) for n in names]
+    if issubclass(cls, dict):
+        needed = getattr(cls, "__required_keys__", hints if getattr(cls, "__total__") else ())
+        return [(name, name, *hint, name in needed, None) for name, hint in hints.items()]
+    nothing = dataclasses.MISSING
+    return [
+        (f.name, f.name, *hints.get(f.name, (f.type, cls)),
+         f.default is nothing and f.default_factory is nothing, f.metadata.get("description"))
+        for f in dataclasses.fields(cls) if f.init
+    ]
+
+
+def described(schema: Dict[str, Any], about: Optional[str]) -> Dict[str, Any]:
+    return dict(schema, description=about) if about else schema
+
+
+def nullable(shape: Shape) -> Shape:
+    """The shape of what may be null, which is read as `omit`."""
+    schema, read = shape
+    null = {"type": "null"}
+    if schema and null not in schema.get("anyOf", [schema]):
+        schema = {"anyOf": [schema, null]}
+    return schema, lambda value, at, exact: omit if value is None else read(value, at, exact)
+
+
+def choice(pairs: Sequence[Tuple[Any, Any]], where: str) -> Shape:
+    """One of these JSON values, each read as what is paired with it."""
+    words = {str: "string", bool: "boolean", int: "integer", float: "number", NoneType: "null"}
+    values = [value for value, _ in pairs]
+    if not all(value.__class__ in words for value in values):
+        raise TypeError(f"{where}: the values of an enumeration must be strings or numbers")
+
+    def read(value: Any, where: str, exact: bool) -> Any:
+        for allowed, meant in pairs:
+            if value.__class__ is allowed.__class__ and value == allowed:
+                return meant
+        raise expected("one of " + ", ".join(map(repr, values)), where, value)
+
+    types = {words[value.__class__] for value in values}
+    return dict({"type": types.pop()} if len(types) == 1 else {}, enum=values), read
+
+
+class Shapes:
+    """The shapes of types, with the classes among them in `shared`, as the root has them."""
+
+    def __init__(self) -> None:
+        self.shared: Dict[str, Dict[str, Any]] = {"$defs": {}, "definitions": {}}  # v1 has these
+        self.known: Dict[Any, Shape] = {}  # classes, as references
+
+    def of(self, kind: Any, owner: Any, where: str) -> Shape:
+        kind, about, _ = bare(kind, owner, where)
+        schema, read = self.of_bare(kind, owner, where)
+        return described(schema, about), read
+
+    def of_bare(self, kind: Any, owner: Any, where: str) -> Shape:
+        """`where`, such as "Report.title", is what a TypeError about this type begins with."""
+        kind = NoneType if kind is None else kind
+        name, args = form_of(kind)
+        if name == "Union":
+            return self.union([self.of(arg, owner, where) for arg in members_of(kind)])
+        if name == "Literal":
+            return choice([(getattr(arg, "value", arg), arg) for arg in args], where)
+        if name in ARRAYS:
+            return self.array(ARRAYS[name], args, owner, where)
+        if name in MAPPINGS:
+            return self.mapping(args, owner, where)
+        if "Any" in (getattr(kind, "_name", ""), getattr(kind, "name", "")):
+            return ANYTHING
+        if isinstance(kind, type):
+            if hasattr(kind, "__members__"):  # an Enum
+                return choice([(m.value, m) for m in kind.__members__.values()], where)
+            if f"{kind.__module__}.{kind.__qualname__}" in SCALARS:
+                return SCALARS[f"{kind.__module__}.{kind.__qualname__}"]
+            if pydantic_of(kind):
+                return self.foreign(kind, where)
+            if is_root(kind):
+                return self.of_class(kind)
+        name = getattr(kind, "__name__", repr(kind))
+        instead = INSTEAD.get(name, "a dataclass, a TypedDict, an Enum or a type of JSON")
+        raise TypeError(f"{where}: {name} has no JSON schema; use {instead}")
+
+    def union(self, shapes: List[Shape]) -> Shape:
+        def read(value: Any, where: str, exact: bool) -> Any:
+            errors: List[str] = []
+            for strictly in (True,) if exact else (True, False):
+                errors = []
+                for schema, read_as_this in shapes:
+                    try:
+                        return read_as_this(value, where, strictly)
+                    except Misfit as err:
+                        errors += [str(err)] if schema != {"type": "null"} else []
+            raise Misfit("", "; ".join(errors))
+
+        return {"anyOf": [schema for schema, _ in shapes]}, read
+
+    def array(self, make: Any, args: Any, owner: Any, where: str) -> Shape:
+        args, length = (args or (Any,)), 0
+        if make is tuple and args[-1] is not Ellipsis and args != (Any,):
+            length = len(args)
+            if any(arg != args[0] for arg in args):
+                raise TypeError(f"{where}: a tuple of several types has no JSON schema; "
+                                "use a dataclass, or a tuple of one type")
+        item, read_item = self.of(args[0], owner, where)
+        schema: Dict[str, Any] = {"type": "array", "items": item}
+        if length:
+            schema.update(minItems=length, maxItems=length)
+
+        def read(value: Any, where: str, exact: bool) -> Any:
+            if not isinstance(value, list) or length not in (0, len(value)):
+                raise expected(f"a list of {length}" if length else "a list", where, value)
+            return make(read_item(v, f"{where}[{i}]", exact) for i, v in enumerate(value))
+
+        return schema, read
+
+    def mapping(self, args: Any, owner: Any, where: str) -> Shape:
+        if args and bare(args[0], owner, where)[0] is not str:
+            raise TypeError(f"{where}: the keys of a JSON object are strings: use Dict[str, ...]")
+        item, read_item = self.of(args[1] if args else Any, owner, where)
+
+        def read(value: Any, where: str, exact: bool) -> Any:
+            if not isinstance(value, dict):
+                raise expected("an object", where, value)
+            return {k: read_item(v, f"{where}[{k!r}]", exact) for k, v in value.items()}
+
+        return {"type": "object", "additionalProperties": item or True}, read
+
+    def foreign(self, kind: Any, where: str) -> Shape:
+        """A class of pydantic among ours."""
+        make_schema, _, validate = pydantic_of(kind)
+        schema = dict(make_schema())
+        for key, shared in self.shared.items():
+            for name, definition in schema.pop(key, {}).items():
+                if shared.setdefault(name, definition) != definition:
+                    raise TypeError(f"{where}: there are two classes with the name {name}")
+
+        def read(value: Any, where: str, exact: bool) -> Any:
+            try:
+                return validate(value)
+            except ValueError as err:
+                raise Misfit(where, str(err)) from err
+
+        return schema, read
+
+    def of_class(self, cls: Any) -> Shape:
+        if cls not in self.known:
+            definitions, name = self.shared["$defs"], cls.__name__
+            while name in definitions:
+                name += "_"
+            definitions[name] = {}  # takes the name; the real one comes when its members are known
+            definitions[name] = self.whole(cls, "#/$defs/" + name)[0]
+        return self.known[cls]
+
+    def whole(self, cls: Any, ref: str) -> Shape:
+        """A class not as a reference; `ref` is for where it is mentioned again, as within itself"""
+        readers: List[Reader] = []
+
+        def read(value: Any, where: str, exact: bool) -> Any:
+            try:
+                return (dict if issubclass(cls, dict) else cls)(**readers[0](value, where, exact))
+            except Misfit:
+                raise
+            except ValueError as err:  # __post_init__ refused it
+                raise Misfit(where, str(err)) from err
+
+        self.known[cls] = {"$ref": ref}, read
+        schema, read_members = self.of_members(class_members(cls), cls.__name__)
+        readers.append(read_members)
+        return described(schema, docs_of(cls)), read
+
+    def of_members(
+        self, members: Sequence[Member], owner_name: str, null_is_default: bool = False
+    ) -> Shape:
+        """An object with these keys, read as the dictionary of the arguments they stand for."""
+        properties, rows = {}, []
+        for key, name, annotation, owner, needed, about in members:
+            where = f"{owner_name}.{name}"
+            kind, about_type, qualified = bare(annotation, owner, where)
+            needed = needed if qualified is None else qualified
+            shape = self.of_bare(kind, owner, where)
+            schema, read = nullable(shape) if null_is_default and not needed else shape
+            properties[key] = described(schema, about_type or about)
+            rows.append((key, name, read, needed))
+
+        def read_members(value: Any, where: str, exact: bool) -> Any:
+            if not isinstance(value, dict):
+                raise expected("an object", where, value)
+            if exact and not properties.keys() >= value.keys():
+                raise Misfit(where, "it has other keys")
+            found = {}
+            for key, name, read, needed in rows:
+                at = f"{where}.{key}" if where else key
+                if key in value:
+                    found[name] = read(value[key], at, exact)
+                elif needed:
+                    raise Misfit(at, "it is missing")
+            return {name: field for name, field in found.items() if field is not omit}
+
+        return {"type": "object", "properties": properties}, read_members
+
+    def root(self, schema: Dict[str, Any]) -> Dict[str, Any]:
+        """The whole schema, in strict mode, which shares nothing with our tables."""
+        import copy
+
+        defs = {key: definitions for key, definitions in self.shared.items() if definitions}
+        whole_schema = copy.deepcopy({**schema, **defs})
+        return strict(whole_schema, whole_schema)
+
+
+def strict(
+    schema: Any, root: Mapping[str, Any], inside: Tuple[str, ...] = ("#",)
+) -> Dict[str, Any]:
+    """A schema as the API wants it: all properties required, no others allowed, no null default.
+
+    A `$ref` may not have siblings: what it refers to takes its place, except inside of itself.
+    """
+    if not isinstance(schema, dict):
+        raise TypeError(f"a JSON schema must be a dictionary, not {schema!r}")
+    made: Dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in ("$defs", "definitions", "properties") and isinstance(value, dict):
+            made[key] = {
+                name: strict(part, root, (*inside, f"#/{key}/{name}"))
+                for name, part in value.items()
+            }
+        elif key == "items" and isinstance(value, dict):
+            made[key] = strict(value, root, inside)
+        elif key in ("anyOf", "allOf") and isinstance(value, list):
+            made[key] = [strict(part, root, inside) for part in value]
+        elif key != "default" or value is not None:
+            made[key] = value
+    if made.get("type") == "object":
+        made.setdefault("additionalProperties", False)
+    if isinstance(made.get("properties"), dict):
+        made["required"] = list(made["properties"])
+    if isinstance(made.get("allOf"), list) and len(made["allOf"]) == 1:
+        made.update(made.pop("allOf")[0])
+    ref = made.get("$ref")
+    if not ref or len(made) == 1:
+        return made
+    del made["$ref"]
+    if ref in inside:
+        return dict(made, anyOf=[{"$ref": ref}])
+    target: Any = root
+    for step in ref[2:].split("/"):
+        target = target[step]
+    beside = {k: v for k, v in target.items() if k not in made}
+    return strict({**made, **beside}, root, (*inside, ref))
+
+
+def shape_of(kind: Any) -> Shape:
+    """Schema and reader of a class of ours; TypeError says which field cannot be described."""
+    if not is_root(kind):
+        raise TypeError(f"the output must be {ROOTS}, not {kind!r}: make it a field of such")
+    shapes = Shapes()
+    try:
+        schema, read = shapes.whole(kind, "#")
+    except RecursionError:
+        raise TypeError(f"{kind.__name__} holds a type that refers to itself without a class")
+    return shapes.root(schema), read
+
+
+def strict_schema(kind: Any) -> Dict[str, Any]:
+    """The JSON schema of a class in strict mode.
+
+    Takes a dataclass, a TypedDict, a BaseModel, or a class (or TypeAdapter) of pydantic; raises
+    TypeError for anything else, and for a field that JSON schema cannot describe.
+    """
+    made = pydantic_of(kind)
+    if made is None:
+        return shape_of(kind)[0]
+    schema = made[0]()
+    return strict(schema, schema)
+
+
+def parse_json_as(kind: Any, text: Union[str, bytes]) -> Any:
+    """JSON text as an instance of a class that strict_schema() takes; a TypedDict is a dict.
+
+    Unknown keys are ignored.  Raises OutputParseError for what does not fit; pydantic's classes
+    raise their own ValidationError.
+    """
+    made = pydantic_of(kind)
+    return made[1](text) if made else read_json(shape_of(kind)[1], text, kind.__name__)
+
+
+def read_json(read: Reader, text: Union[str, bytes], name: str) -> Any:
+    import json
+
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as err:
+        raise OutputParseError(f"the answer is not JSON: {err}", text=text) from err
+    try:
+        return read(value, "", False)
+    except Misfit as err:
+        raise OutputParseError(f"the answer does not fit {name}: {err}", text=text) from err
+
+
+def response_format_of(kind: Any) -> Any:
+    """A class as `response_format` of chat completions; a dictionary stays as it is."""
+    if isinstance(kind, (Mapping, Omit)):
+        return kind
+    schema = strict_schema(kind)
+    return {
+        "type": "json_schema",
+        "json_schema": {"schema": schema, "name": kind.__name__, "strict": True},
+    }
+
+
+def text_format_of(kind: Any) -> Any:
+    """The same as `text={"format": ...}` of responses."""
+    if isinstance(kind, (Mapping, Omit)):
+        return kind
+    schema = strict_schema(kind)
+    return {"type": "json_schema", "strict": True, "name": kind.__name__, "schema": schema}
+
+
+JSON_STRING = (
+    r'"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*'  # without its end
+)
+JSON_INT = r"-?(?:0|[1-9][0-9]*)"
+json_token = Pattern(
+    rf'[ \t\n\r]*({JSON_STRING}"|{JSON_INT}(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![0-9.eE])'
+    r"|true|false|null|NaN|-?Infinity|[][{},:])"
+)
+json_cut_off = Pattern(
+    rf"(?:{JSON_STRING}(?:\\(?:u[0-9a-fA-F]{{0,3}})?)?"
+    rf"|{JSON_INT}(?:\.|(?:\.[0-9]+)?[eE][+-]?))\Z"
+)
+JSON_WORDS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
+
+
+def partial_json(text: str) -> Any:
+    """The value of JSON text that may be cut off anywhere: `[1, {"a": "b` is `[1, {}]`.
+
+    A string, number, word or key that is not complete is left out, and what follows a complete
+    value is ignored where it makes no sense.  Raises ValueError if nothing is left, or if the text
+    is not the beginning of JSON.
+    """
+    import json
+
+    ANY = '"v[{'  # v: a number or a word
+    wanted, position, safe = ANY, 0, 0
+    closers: List[str] = []
+    while True:
+        token = json_token.match(text, position)
+        start = token.group(1)[0] if token else ""
+        start = start if start in '"[]{},:' else "v"
+        if token is None or start not in wanted:
+            break
+        position = token.end()
+        if start in ",:":
+            wanted = ANY if start == ":" or closers[-1] == "]" else '"'
+            continue
+        if start == '"' and wanted in ('"', '"}'):
+            wanted = ":"
+            continue
+        if start in "[{":
+            closers.append("]" if start == "[" else "}")
+            wanted = ANY + "]" if start == "[" else '"}'
+        else:
+            if start in "]}":
+                closers.pop()
+            wanted = "," + closers[-1] if closers else ""
+        safe = position  # from here on `closers` would complete it
+    rest = text[position:].lstrip(" \t\n\r")
+    cut_off = json_cut_off.match(rest) or any(word.startswith(rest) for word in JSON_WORDS)
+    fits = not rest or (cut_off and ('"' if rest[0] == '"' else "v") in wanted)
+    if wanted[:1] not in ("", ",") and not fits:  # those two stand behind a complete value
+        raise ValueError(f"not JSON: {shorten(rest, 50)!r} at character {len(text) - len(rest)}")
+    if not safe:
+        raise ValueError("not JSON: it ends before there is a value")
+    try:
+        return json.loads(text[:safe] + "".join(reversed(closers)))
+    except RecursionError:
+        raise ValueError("not JSON that can be read: it is nested too deep")
 
 
 # ---- 9.2 Tools from functions ---- https://platform.openai.com/docs/guides/function-calling
+
+
+class ModelTool(StringDict):
+    """A tool, or the function in it, that remembers the class its arguments are read as."""
+
+    def __init__(self, shown: Mapping[str, Any], **memory: Any) -> None:
+        super().__init__(shown)
+        self.__dict__.update(memory)
+
+    if TYPE_CHECKING:
+        model: Any
+
+    def parse_arguments(self, arguments: Union[str, bytes]) -> Any:
+        """An instance of the class; raises as parse_json_as() does."""
+        return parse_json_as(self.model, arguments)
+
+
+class CallableTool(ModelTool, Generic[P, R]):
+    """A tool made by function_tool(): call it as the function, or run() it as the model asks."""
+
+    if TYPE_CHECKING:
+        name: str
+        function: Callable[P, R]
+        _read: Reader
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def parse_arguments(self, arguments: Union[str, bytes, Mapping[str, Any]]) -> Dict[str, Any]:
+        """What to call the function with, in its types; OutputParseError for what does not fit."""
+        if isinstance(arguments, Mapping):
+            import json
+
+            arguments = json.dumps(dict(arguments), default=jsonable)
+        # Some models send no text at all where there are no parameters.
+        found: Dict[str, Any] = read_json(self._read, arguments or "{}", self.name + "()")
+        return found
+
+    def run(self, arguments: Union[str, bytes, Mapping[str, Any]]) -> Any:
+        """Call the function with JSON text; gives what it returns, which may be a coroutine."""
+        function: Any = self.function
+        return function(**self.parse_arguments(arguments))
+
+
+@overload
+def function_tool(
+    fn: Callable[P, R], *, name: Optional[str] = ..., description: Optional[str] = ...,
+    strict: bool = ..., defer_loading: bool = ...,
+) -> CallableTool[P, R]: ...
+@overload
+def function_tool(
+    *, name: Optional[str] = ..., description: Optional[str] = ..., strict: bool = ...,
+    defer_loading: bool = ...,
+) -> Callable[[Callable[P, R]], CallableTool[P, R]]: ...
+def function_tool(
+    fn: Any = None, *, name: Optional[str] = None, description: Optional[str] = None,
+    strict: bool = True, defer_loading: bool = omit,
+) -> Any:
+    """Make a tool of a function: `@function_tool`, or with options `@function_tool(name="f")`.
+
+    Its annotations make the schema, its docstring (Google, NumPy or Sphinx style) the descriptions.
+    A parameter with a default may be null, which stands for the default.  The tool is a dictionary
+    for chat completions; flat_tool() makes one for responses of it.  Raises TypeError for a
+    parameter that has no JSON schema.
+    """
+    if fn is None:
+        return lambda function: function_tool(
+            function, name=name, description=description, strict=strict, defer_loading=defer_loading
+        )
+    import inspect
+
+    title = name or getattr(fn, "__name__", None)
+    if title is None:
+        raise TypeError(f"{fn!r} has no name: give one with name=")
+    owner = inspect.unwrap(getattr(fn, "func", fn))  # a functools.partial has a func
+    owner = owner if hasattr(owner, "__qualname__") else type(owner).__call__
+    said, about = read_docstring(inspect.getdoc(fn) or "")
+    members: List[Member] = []
+    for parameter in inspect.signature(fn).parameters.values():
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise TypeError(f"{title}(): arguments come by name, which {parameter} does not allow")
+        if parameter.annotation is parameter.empty:
+            raise TypeError(f"{title}(): {parameter.name} needs an annotation to tell its type")
+        members.append((
+            parameter.name, parameter.name, parameter.annotation, owner,
+            parameter.default is parameter.empty, about.get(parameter.name),
+        ))
+    shapes = Shapes()
+    shape, read = shapes.of_members(members, title + "()", null_is_default=True)
+    parameters = shapes.root(shape)
+    if not strict:
+        parameters["required"] = [member[0] for member in members if member[4]]
+    shown = {"name": title, "description": description or said, "strict": strict}
+    if not shown["description"]:
+        del shown["description"]
+    tool: Dict[str, Any] = {"type": "function", "function": dict(shown, parameters=parameters)}
+    if defer_loading is not omit:
+        tool["defer_loading"] = defer_loading
+    return CallableTool(tool, name=title, function=fn, __wrapped__=fn, _read=read)
+
+
+# Google, NumPy and Sphinx style: (where the parameters are, what is said of one of them).
+DOC_STYLES = (
+    (Pattern(r"^(?:Args|Arguments|Parameters|Params):\n((?:[ \t]+.*\n|\n)*)", 8),  # re.MULTILINE
+     Pattern(r"^\*{0,2}(\w+)(?: *\([^\n]*?\))?:(.*(?:\n[ \t]+.*)*)", 8)),
+    (Pattern(r"^(?:Other )?Parameters\n-{3,}\n((?:(?!.*\n-{3,}\n).*\n)*)", 8),
+     Pattern(r"^\*{0,2}(\w+)(?: *:.*)?\n((?:[ \t]+.*\n)+)", 8)),
+    (Pattern(r"^(:param (?:.*\n)*)", 8),
+     Pattern(r"^:param (?:[^:\n]*\s)?\*{0,2}(\w+):(.*(?:\n[ \t]+.*)*)", 8)),
+)
+doc_first = Pattern(r"(?!(?:Args|Arguments|Parameters|Params):\n|Parameters\n---|:\w).+\n")
+
+
+def read_docstring(doc: str) -> Tuple[str, Dict[str, str]]:
+    """The first paragraph, and what is said of parameters: `("Add.", {"a": "A number."})`."""
+    import textwrap
+
+    doc, first = doc.strip() + "\n", ""
+    about: Dict[str, str] = {}
+    line = doc_first.match(doc)
+    while line:
+        first += line.group()
+        line = doc_first.match(doc, line.end())
+    for section, parameter in DOC_STYLES:
+        found = section.search(doc)
+        if found:
+            about.update(parameter.findall(textwrap.dedent(found.group(1))))
+    return " ".join(first.split()), {name: " ".join(about[name].split()) for name in about}
+
+
+def pydantic_function_tool(
+    model: Any, *, name: Optional[str] = None, description: Optional[str] = None
+) -> ModelTool:
+    """A tool for chat completions whose arguments are read as a class; strict_schema() takes it.
+
+    It is described by the docstring of the class, unless `description` is given.
+    """
+    function = ModelTool(
+        {"name": name or model.__name__, "strict": True, "parameters": strict_schema(model)},
+        model=model,
+    )
+    if description is None:
+        description = model.__doc__ if pydantic_of(model) else docs_of(model) or None
+    if description is not None:
+        function["description"] = description
+    return ModelTool({"type": "function", "function": function}, model=model)
+
+
+def pydantic_responses_function_tool(
+    model: Any, *, name: Optional[str] = None, description: Optional[str] = None,
+    defer_loading: bool = omit,
+) -> ModelTool:
+    """The same for responses; with `defer_loading` the model finds it by a search for tools."""
+    tool: ModelTool = flat_tool(pydantic_function_tool(model, name=name, description=description))
+    if not isinstance(defer_loading, Omit):
+        tool["defer_loading"] = defer_loading
+    return tool
+
+
+def fields_in(value: Any) -> Mapping[str, Any]:
+    """A dictionary, or an object of this module, as a mapping; of other things an empty one."""
+    fields = value.__dict__ if isinstance(value, BaseModel) else value
+    return fields if isinstance(fields, Mapping) else {}
+
+
+def flat_tool(tool: Any) -> Any:
+    """A function tool of chat completions as responses take it; other tools stay as they are."""
+    shown = fields_in(tool)
+    function = fields_in(shown.get("function"))
+    if shown.get("type") != "function" or not function:
+        return tool
+    flat: Dict[str, Any] = {"type": "function", **function}
+    flat.update((k, v) for k, v in shown.items() if k not in ("type", "function"))
+    for kept in (tool, function):
+        if isinstance(kept, ModelTool):
+            return type(kept)(flat, **kept.__dict__)
+    return flat
+
+
+def tool_named(tools: Iterable[Any], name: str, namespace: Optional[str]) -> Any:
+    """The tool that a call of the model means, in its flat form, or None."""
+    tools = list(tools)
+    if namespace is not None:
+        for tool in map(fields_in, tools):
+            if tool.get("type") == "namespace" and tool.get("name") == namespace:
+                return tool_named(tool.get("tools") or (), name, None)
+        if namespace != name:  # a function that was loaded late may come in one of its own name
+            return None
+    for tool in map(flat_tool, tools):
+        fields = fields_in(tool)
+        if fields.get("type") == "function" and fields.get("name") == name:
+            return tool
+    return None
+
+
+def tool_arguments(
+    tools: Optional[Iterable[Any]], name: str, arguments: str, namespace: Optional[str] = None
+) -> Any:
+    """The arguments of a tool call, read as the tool that has this name wants them.
+
+    That is an instance for a tool made of a class, a dictionary of arguments for function_tool(),
+    parsed JSON for other strict tools, and None for the rest.
+    """
+    import json
+
+    given = () if tools is None or isinstance(tools, Omit) else tools
+    tool = tool_named(given, name, namespace)
+    if isinstance(tool, ModelTool):
+        return tool.parse_arguments(arguments)
+    return json.loads(arguments) if fields_in(tool).get("strict") else None
 
 
 # ---- 9.3 Streams that accumulate ---- https://platform.openai.com/docs/guides/streaming-responses

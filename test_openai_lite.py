@@ -1175,6 +1175,7 @@ def all_errors() -> List[Any]:
         openai.APITimeoutError(request), openai.APITimeoutError(request, "late"),
         openai.APIResponseValidationError(response, body, message="v"),
         openai.OAuthError(response=response, body={"error": "e", "error_description": "d"}),
+        openai.OutputParseError("m", text="t"),
     ] + [kind("m", response=response, body=body) for kind in kinds]
 
 
@@ -5649,6 +5650,653 @@ def test_wait_for_processing_gives_up_after_max_wait_seconds(make: Any) -> None:
             call(client, "files.wait_for_processing", id="file-1", poll=1)
         with pytest.raises(AttributeError, match="no view of a single response"):
             client.files.with_raw_response.wait_for_processing("file-1")
+
+
+# ---- 9.1 Structured outputs ----
+
+
+class Color(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@dataclasses.dataclass
+class Finding:
+    """One finding."""
+
+    score: float
+    color: Color = Color.RED
+    note: Optional[str] = dataclasses.field(default=None, metadata={"description": "Why."})
+
+
+@dataclasses.dataclass
+class Report:
+    findings: List[Finding]
+    best: Finding = dataclasses.field(metadata={"description": "The best."})
+    parent: Optional[Report] = None
+
+
+class Remark(openai.BaseModel):
+    """A remark."""
+
+    text: str
+    replies: Optional[List[Remark]] = None
+
+
+FINDING: Dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "score": {"type": "number"},
+        "color": {"type": "string", "enum": ["red", "blue"]},
+        "note": {"anyOf": [{"type": "string"}, {"type": "null"}], "description": "Why."},
+    },
+    "description": "One finding.",
+    "additionalProperties": False,
+    "required": ["score", "color", "note"],
+}
+
+
+def test_nested_classes_are_shared_and_recursion_refers_to_the_root() -> None:
+    assert openai.strict_schema(Report) == {
+        "type": "object",
+        "properties": {
+            "findings": {"type": "array", "items": {"$ref": "#/$defs/Finding"}},
+            "best": dict(FINDING, description="The best."),
+            "parent": {"anyOf": [{"$ref": "#"}, {"type": "null"}]},
+        },
+        "$defs": {"Finding": FINDING},
+        "additionalProperties": False,
+        "required": ["findings", "best", "parent"],
+    }
+    assert openai.strict_schema(Remark) == {
+        "type": "object",
+        "properties": {
+            "text": {"type": "string"},
+            "replies": {"anyOf": [
+                {"type": "array", "items": {"$ref": "#"}}, {"type": "null"},
+            ]},
+        },
+        "description": "A remark.",
+        "additionalProperties": False,
+        "required": ["text", "replies"],
+    }
+
+
+# Classes made of source text, with annotations as text and as objects.
+MADE: Any = types.ModuleType("made_for_tests")
+sys.modules[MADE.__name__] = MADE
+PREAMBLE = """
+import collections.abc, dataclasses, datetime, decimal, enum, pathlib, typing, uuid
+from dataclasses import dataclass
+from typing import *
+class Color(enum.Enum): RED = "red"; BLUE = "blue"
+class Level(enum.IntEnum): LOW = 1; HIGH = 2
+Name = NewType("Name", str)
+@dataclass
+class Small: a: int
+@dataclass
+class Large:
+    a: int
+    b: int = 0
+"""
+
+
+def made(source: str, name: str, future: bool = False) -> Any:
+    """What `name` is in a module of this source."""
+    source = "from __future__ import annotations\n" * future + PREAMBLE + source
+    exec(compile(source, "made", "exec", dont_inherit=True), MADE.__dict__)
+    return getattr(MADE, name)
+
+
+NULL = {"type": "null"}
+STRING = {"type": "string"}
+INTEGER = {"type": "integer"}
+NUMBER = {"type": "number"}
+UTC = datetime.timezone.utc
+NOON = datetime.datetime(2026, 1, 31, 12, 0, 0, 500000, UTC)
+FIELDS: List[Tuple[str, Dict[str, Any], str, str, str]] = [
+    # annotation, its schema, JSON, what that is read as, the Python that has it
+    ("str", STRING, '"a"', "'a'", "3.7"),
+    ("int", INTEGER, "3.0", "3", "3.7"),
+    ("float", NUMBER, "3", "3.0", "3.7"),
+    ("bool", {"type": "boolean"}, "true", "True", "3.7"),
+    ("None", NULL, "null", "None", "3.7"),
+    ("Any", {}, "[1]", "[1]", "3.7"),
+    ("object", {}, '{"a": 1}', "{'a': 1}", "3.7"),
+    ("Name", STRING, '"a"', "'a'", "3.7"),
+    ("Color", dict(STRING, enum=["red", "blue"]), '"red"', "Color.RED", "3.7"),
+    ("Level", dict(INTEGER, enum=[1, 2]), "2", "Level.HIGH", "3.7"),
+    ("Literal['a', 'b']", dict(STRING, enum=["a", "b"]), '"b"', "'b'", "3.8"),
+    ("Literal['a', 1, None]", {"enum": ["a", 1, None]}, "1", "1", "3.8"),
+    ("Literal[Color.RED]", dict(STRING, enum=["red"]), '"red"', "Color.RED", "3.8"),
+    ("List[int]", {"type": "array", "items": INTEGER}, "[1]", "[1]", "3.7"),
+    ("List", {"type": "array", "items": {}}, "[1]", "[1]", "3.7"),
+    ("list", {"type": "array", "items": {}}, "[1]", "[1]", "3.7"),
+    ("list[int]", {"type": "array", "items": INTEGER}, "[1]", "[1]", "3.9"),
+    ("Sequence[int]", {"type": "array", "items": INTEGER}, "[1]", "[1]", "3.7"),
+    ("collections.abc.Sequence[int]", {"type": "array", "items": INTEGER}, "[1]", "[1]", "3.9"),
+    ("Set[int]", {"type": "array", "items": INTEGER}, "[1, 1]", "{1}", "3.7"),
+    ("FrozenSet[int]", {"type": "array", "items": INTEGER}, "[1]", "frozenset({1})", "3.7"),
+    ("Tuple[int, ...]", {"type": "array", "items": INTEGER}, "[1]", "(1,)", "3.7"),
+    ("Tuple[int, int]", {"type": "array", "items": INTEGER, "minItems": 2, "maxItems": 2},
+     "[1, 2]", "(1, 2)", "3.7"),
+    ("Dict[str, int]", {"type": "object", "additionalProperties": INTEGER},
+     '{"x": 1}', "{'x': 1}", "3.7"),
+    ("Dict[str, Small]", {"type": "object", "additionalProperties": {"$ref": "#/$defs/Small"}},
+     '{"x": {"a": 1}}', "{'x': Small(a=1)}", "3.7"),
+    ("Mapping", {"type": "object", "additionalProperties": True}, '{"x": 1}', "{'x': 1}", "3.7"),
+    ("Optional[int]", {"anyOf": [INTEGER, NULL]}, "null", "None", "3.7"),
+    ("Optional['Small']", {"anyOf": [{"$ref": "#/$defs/Small"}, NULL]},
+     '{"a": 1}', "Small(a=1)", "3.7"),
+    ("int | None", {"anyOf": [INTEGER, NULL]}, "1", "1", "3.10"),
+    ("Union[float, int]", {"anyOf": [NUMBER, INTEGER]}, "1", "1", "3.7"),
+    ("Union[int, float]", {"anyOf": [INTEGER, NUMBER]}, "1.5", "1.5", "3.7"),
+    ("Union[Small, Large]", {"anyOf": [{"$ref": "#/$defs/Small"}, {"$ref": "#/$defs/Large"}]},
+     '{"a": 1, "b": 2}', "Large(a=1, b=2)", "3.7"),
+    ("Union[datetime.date, str]", {"anyOf": [dict(STRING, format="date"), STRING]},
+     '"2026-01-31"', "datetime.date(2026, 1, 31)", "3.7"),
+    ("Union[datetime.date, str]", {"anyOf": [dict(STRING, format="date"), STRING]},
+     '"soon"', "'soon'", "3.7"),
+    ("datetime.datetime", dict(STRING, format="date-time"),
+     '"2026-01-31T12:00:00.5Z"', repr(NOON), "3.7"),
+    ("datetime.time", dict(STRING, format="time"), '"12:30"', "datetime.time(12, 30)", "3.7"),
+    ("uuid.UUID", dict(STRING, format="uuid"), '"12345678123456781234567812345678"',
+     "UUID('12345678-1234-5678-1234-567812345678')", "3.7"),
+    ("decimal.Decimal", dict(STRING, pattern=r"^-?[0-9]+(\.[0-9]+)?$"), '"0.10"',
+     "Decimal('0.10')", "3.7"),
+    ("Annotated[int, 5, 'How many.']", dict(INTEGER, description="How many."), "1", "1", "3.9"),
+    ("List[Annotated[Optional[int], 'One.']]",
+     {"type": "array", "items": {"anyOf": [INTEGER, NULL], "description": "One."}},
+     "[1, null]", "[1, None]", "3.9"),
+]
+
+
+@pytest.mark.parametrize("future", [False, True])
+@pytest.mark.parametrize("row", FIELDS, ids=[row[0] for row in FIELDS])
+def test_a_type_that_has_a_schema_is_read_from_json(row: Any, future: bool) -> None:
+    annotation, schema, text, meant, since = row
+    if sys.version_info < tuple(map(int, since.split("."))):
+        pytest.skip(f"this needs Python {since}")
+    cls = made(f"@dataclass\nclass Box:\n    field: {annotation}\n", "Box", future)
+    whole = openai.strict_schema(cls)
+    assert whole["properties"] == {"field": schema} and "description" not in whole
+    found = openai.parse_json_as(cls, f'{{"field": {text}, "unknown": 1}}')
+    assert type(found) is cls
+    assert re.sub(r"<(\w+\.\w+): [^>]*>", r"\1", repr(found.field)) == meant
+
+
+@pytest.mark.parametrize("annotation, message", [
+    ("bytes", "Box.field: bytes has no JSON schema; use str"),
+    ("datetime.timedelta", "Box.field: timedelta has no JSON schema; use float, in seconds"),
+    ("List[pathlib.Path]", "Box.field: Path has no JSON schema; use str"),
+    ("Tuple[int, str]", "Box.field: a tuple of several types"),
+    ("Dict[int, str]", "Box.field: the keys of a JSON object are strings"),
+    ("Callable[[], int]", "Box.field: .* has no JSON schema"),
+    ("'Nowhere'", "Box.field: the annotation 'Nowhere' means nothing here .NameError"),
+])
+def test_a_type_without_a_schema_is_refused_by_the_name_of_its_field(
+    annotation: str, message: str
+) -> None:
+    cls = made(f"@dataclass\nclass Box:\n    field: {annotation}\n", "Box")
+    with pytest.raises(TypeError, match=message):
+        openai.strict_schema(cls)
+
+
+@pytest.mark.parametrize("kind", [int, List[int], Optional[Report], "Report", None, Color])
+def test_a_root_that_is_no_object_is_refused(kind: Any) -> None:
+    with pytest.raises(TypeError, match="must be a dataclass, a TypedDict, a pydantic model"):
+        openai.response_format_of(kind)
+    with pytest.raises(TypeError, match="must be a dataclass"):
+        openai.parse_json_as(kind, "{}")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 8), reason="TypedDict came with Python 3.8")
+@pytest.mark.parametrize("future", [False, True])
+def test_a_typed_dict_is_read_as_a_dictionary_that_may_lack_keys(future: bool) -> None:
+    source = "class Trip(TypedDict, total=False):\n  'A trip.'\n  to: List[Small]\n  by: str\n"
+    if sys.version_info >= (3, 11):
+        source = source.replace("List[Small]", "Required[List[Small]]")
+    kind = made(source, "Trip", future)
+    schema = openai.strict_schema(kind)
+    assert schema["required"] == ["to", "by"] and schema["description"] == "A trip."
+    found = openai.parse_json_as(kind, '{"to": [{"a": 1}]}')
+    assert type(found) is dict and repr(found) == "{'to': [Small(a=1)]}"
+    if sys.version_info >= (3, 11):
+        with pytest.raises(openai.OutputParseError, match="to: it is missing"):
+            openai.parse_json_as(kind, "{}")
+        kind = made("class T(TypedDict):\n    a: NotRequired[int]\n", "T", future)
+        assert openai.parse_json_as(kind, "{}") == {}
+        assert openai.strict_schema(kind)["required"] == ["a"]
+
+
+def test_classes_local_to_a_function_are_found_while_it_runs() -> None:
+    @dataclasses.dataclass
+    class Outer:
+        inner: List[Inner]
+
+    @dataclasses.dataclass
+    class Inner:
+        value: int
+
+    found = openai.parse_json_as(Outer, '{"inner": [{"value": 1}]}')
+    assert found == Outer([Inner(1)])
+    assert openai.strict_schema(Outer)["$defs"].keys() == {"Inner"}
+
+
+def test_two_classes_of_one_name_are_kept_apart() -> None:
+    first = made("class A:\n    @dataclass\n    class It: x: int\n", "A")
+    second = made("class B:\n    @dataclass\n    class It: y: int\n", "B")
+    both = dataclasses.make_dataclass("Both", [("a", first.It), ("b", second.It)])
+    assert openai.strict_schema(both)["$defs"].keys() == {"It", "It_"}
+    found = openai.parse_json_as(both, '{"a": {"x": 1}, "b": {"y": 2}}')
+    assert (found.a.x, found.b.y) == (1, 2)
+
+
+ONE = {"score": 1, "color": "blue"}
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"findings": [ONE, ONE, {"score": "high"}]},
+     "findings[2].score: expected a number, got 'high'"),
+    ({"findings": [{"score": True}]}, "findings[0].score: expected a number, got True"),
+    ({"findings": [{}]}, "findings[0].score: it is missing"),
+    ({"findings": None}, "findings: expected a list, got None"),
+    ({"best": dict(ONE, color="green")}, "best.color: expected one of 'red', 'blue', got 'green'"),
+    ({"parent": []}, "parent: expected an object, got []"),
+    ({"best": dict(ONE, note=5)}, "best.note: expected a string, got 5"),
+])
+def test_json_that_does_not_fit_says_where(change: Dict[str, Any], message: str) -> None:
+    fitting: Dict[str, Any] = {"findings": [ONE], "best": ONE}
+    finding = Finding(1.0, Color.BLUE)
+    assert openai.parse_json_as(Report, json.dumps(fitting)) == Report([finding], finding)
+    text = json.dumps(dict(fitting, **change))
+    with pytest.raises(openai.OutputParseError) as caught:
+        openai.parse_json_as(Report, text)
+    assert str(caught.value) == f"the answer does not fit Report: {message}"
+    twin = pickle.loads(pickle.dumps(caught.value))
+    assert (str(twin), twin.text) == (str(caught.value), text)
+    assert isinstance(twin, ValueError) and isinstance(twin, openai.OpenAIError)
+
+
+@pytest.mark.parametrize("text", ["", "Sorry", '{"findings": [', "[" * 100000])
+def test_text_that_is_not_json_is_an_output_parse_error(text: str) -> None:
+    with pytest.raises(openai.OutputParseError, match="the answer is not JSON"):
+        openai.parse_json_as(Report, text)
+
+
+def test_what_post_init_refuses_does_not_fit() -> None:
+    cls = made("@dataclass\nclass Even:\n    n: int\n    def __post_init__(self):\n"
+               "        if self.n % 2: raise ValueError('odd')\n", "Even")
+    assert openai.parse_json_as(cls, '{"n": 2}').n == 2
+    with pytest.raises(openai.OutputParseError, match="fit Even: odd"):
+        openai.parse_json_as(cls, '{"n": 1}')
+
+
+def test_an_object_of_base_model_is_read_with_its_kind_inside() -> None:
+    found = openai.parse_json_as(Remark, '{"text": "a", "replies": [{"text": "b"}]}')
+    assert found == Remark(text="a", replies=[Remark(text="b")])
+    source = "import openai_lite\nclass A(openai_lite.BaseModel):\n  class_: str\n  n: int = 5\n"
+    kind = made(source + "  limit: ClassVar[int] = 3\n", "A")
+    assert openai.strict_schema(kind)["required"] == ["class", "n"]
+    found = openai.parse_json_as(kind, '{"class": "a"}')
+    assert (found.class_, found.n, found.to_dict()) == ("a", 5, {"class": "a"})
+
+
+def test_a_schema_may_be_changed_without_changing_the_next() -> None:
+    kind = made("@dataclass\nclass Box:\n    a: Dict[str, Optional[str]]\n    b: str\n", "Box")
+    first = openai.strict_schema(kind)
+    before = json.dumps(first)
+    first["properties"]["a"]["additionalProperties"]["anyOf"][0]["type"] = "changed"
+    first["properties"]["b"]["type"] = "changed"
+    assert json.dumps(openai.strict_schema(kind)) == before
+
+
+def test_formats_of_a_class_and_of_a_dictionary() -> None:
+    schema = openai.strict_schema(Finding)
+    assert json.dumps(openai.response_format_of(Finding)) == json.dumps({
+        "type": "json_schema",
+        "json_schema": {"schema": schema, "name": "Finding", "strict": True},
+    })
+    assert json.dumps(openai.text_format_of(Finding)) == json.dumps(
+        {"type": "json_schema", "strict": True, "name": "Finding", "schema": schema}
+    )
+    for same in ({"type": "json_object"}, openai.omit):
+        assert openai.response_format_of(same) is same and openai.text_format_of(same) is same
+
+
+PYDANTIC = """
+import pydantic
+from pydantic import Field
+class Pet(pydantic.BaseModel):
+    '''A pet.'''
+    name: str = Field(description="Its name.")
+    age: Optional[int] = None
+    color: Color = Field(description="Its color.")
+    tags: Dict[str, str] = {}
+class Node(pydantic.BaseModel):
+    value: int = 5
+    next: Optional["Node"] = None
+class Zoo(pydantic.BaseModel):
+    pets: List[Pet]
+    best: Pet = Field(description="The best.")
+    node: Node = Field(description="Described.")
+    either: Union[int, Pet, None]
+    literal: Literal["a", "b"]
+    anything: Any
+    when: datetime.datetime
+    price: decimal.Decimal
+    numbers: Tuple[int, ...]
+    one: Optional[Pet] = Field(None, description="One.")
+@pydantic.dataclasses.dataclass
+class Cage:
+    pet: Pet
+    label: Optional[str] = None
+@dataclass
+class Mixed:
+    pet: Pet
+    cage: Optional[Cage]
+"""
+
+
+@pytest.mark.parametrize("name", ["Pet", "Node", "Zoo", "Cage"])
+def test_pydantic_classes_give_what_the_official_package_sends(name: str) -> None:
+    package = official()
+    kind = made(PYDANTIC, name)
+    completions = importlib.import_module("openai.lib._parsing._completions")
+    responses = importlib.import_module("openai.lib._parsing._responses")
+    pairs = [
+        (openai.response_format_of(kind), completions.type_to_response_format_param(kind)),
+        (openai.text_format_of(kind), responses.type_to_text_format_param(kind)),
+    ]
+    options: Any
+    for options in ({}, {"name": "n", "description": "d"}) if name != "Cage" else ():
+        pairs.append((openai.pydantic_function_tool(kind, **options),
+                      package.pydantic_function_tool(kind, **options)))
+        pairs.append((
+            openai.pydantic_responses_function_tool(kind, defer_loading=True, **options),
+            package.pydantic_responses_function_tool(kind, defer_loading=True, **options),
+        ))
+    for ours, theirs in pairs:
+        assert json.dumps(ours) == json.dumps(theirs)
+
+
+def test_pydantic_classes_validate_themselves() -> None:
+    official()
+    pydantic = importlib.import_module("pydantic")
+    pet = {"name": "Rex", "color": "red"}
+    cage, mixed = made(PYDANTIC, "Cage"), MADE.Mixed
+    assert openai.parse_json_as(cage, json.dumps({"pet": pet})).pet == MADE.Pet(**pet)
+    with pytest.raises(pydantic.ValidationError):
+        openai.parse_json_as(cage, "{}")
+    schema = openai.strict_schema(mixed)
+    assert schema["$defs"].keys() == {"Pet", "Color"}
+    assert schema["properties"]["pet"]["required"] == ["name", "age", "color", "tags"]
+    found = openai.parse_json_as(mixed, json.dumps({"pet": pet, "cage": {"pet": pet}}))
+    assert found.pet == found.cage.pet == MADE.Pet(**pet)
+    with pytest.raises(openai.OutputParseError, match="fit Mixed: pet: 2 validation errors"):
+        openai.parse_json_as(mixed, '{"pet": {}, "cage": null}')
+
+
+PARTIAL: List[Tuple[str, Any]] = [  # the values are those of jiter's partial_mode=True
+    ("", ValueError), ("  ", ValueError), ("{", {}), ('{"a"', {}), ('{"a":', {}),
+    ('{"a":1', {"a": 1}),
+    ('{"a":1,', {"a": 1}), ('{"a":1,"b', {"a": 1}), ('{"a":1,"b":', {"a": 1}),
+    ('{"a":1,"b":"x', {"a": 1}), ("[", []), ("[1", [1]), ("[1,", [1]), ("[12", [12]), ("[1.", []),
+    ("[1.5", [1.5]), ("[1.5e", []), ("[1e+", []), ("[1e5", [1e5]), ("[-", []), ("[t", []),
+    ("[true", [True]), ("nul", ValueError), ("null", None), ('"', ValueError), ('"abc', ValueError),
+    ('["a', []), ('["a\\', []), ('["a\\u12', []), ('["a"', ["a"]), ('[["a"]', [["a"]]),
+    ('{"a":{"b":[1,2', {"a": {"b": [1, 2]}}), ('{"a":[1,{"b":"c', {"a": [1, {}]}),
+    ("-", ValueError), ("1.", ValueError), ("12", 12), ("01", ValueError), ("[01", ValueError),
+    ("x", ValueError), ('{"a" 1', ValueError), ("{1:2}", ValueError), ("{a", ValueError),
+    ("[,", ValueError), ("[1,]", ValueError), ('{"a":1,}', ValueError), ('{"a":}', ValueError),
+    ("]", ValueError), ("[}", ValueError), ('["a\x01', ValueError), ('["a\\x', ValueError),
+    ('{"a""', ValueError), ("[1..", ValueError), ("[--", ValueError), ("[-x", ValueError),
+    ("\ufeff{}", ValueError), ("[\x0b", ValueError), ("[truth", ValueError),
+    ('{"a":1}x', {"a": 1}), ("[1 2", [1]), ("[truex", [True]), ("[1}", [1]), ("1 2", 1),
+    ('{"a":1,"a":2', {"a": 2}), (' {\n"a"\t:\r1 ', {"a": 1}), ('["\\ud83d\\ude00"', ["\U0001f600"]),
+    ("[Infinity", [float("inf")]), ("[-Infi", []), ("[1e400", [float("inf")]),
+]
+
+
+@pytest.mark.parametrize("text, value", PARTIAL, ids=[repr(row[0]) for row in PARTIAL])
+def test_partial_json_is_what_is_complete_of_it(text: str, value: Any) -> None:
+    if value is ValueError:
+        with pytest.raises(ValueError, match="not JSON"):
+            openai.partial_json(text)
+    else:
+        assert openai.partial_json(text) == value
+
+
+def test_partial_json_takes_any_beginning_of_json_and_in_the_end_all_of_it() -> None:
+    value = {"a": [1, -2.5e-7, "\u00e9\\\"\n", None, {"b": {}, "c": [[], True]}], "": {"d": ""}}
+    for text in (json.dumps(value), json.dumps(value, indent=1, ensure_ascii=False)):
+        for end in range(1, len(text)):
+            assert isinstance(openai.partial_json(text[:end]), dict)
+        assert openai.partial_json(text) == value
+
+
+def test_partial_json_takes_time_in_proportion_to_its_length() -> None:
+    for piece in ('["' + "a\\n" * 300000, "[" + "1," * 300000, "[1." + "5" * 600000 + "e"):
+        began = time.process_time()
+        openai.partial_json(piece)
+        assert time.process_time() - began < 5
+    with pytest.raises(ValueError, match="too deep"):
+        openai.partial_json("[" * 1000000)
+
+
+# ---- 9.2 Tools from functions ----
+
+GOOGLE = '''
+def f(city: str, days: Optional[int] = 3, color: Color = Color.RED, *, small: Small = None) -> str:
+    """Tell the weather
+    of a city.
+
+    And more.
+
+    Args:
+        city (str): The city,
+            such as Rome.
+        days: How many.
+
+    Returns:
+        color: no parameter
+    """
+    return f"{city} {days} {color} {small}"
+'''
+NUMPY = GOOGLE[: GOOGLE.index("    Args:")] + '''    Parameters
+    ----------
+    city : str
+        The city,
+        such as Rome.
+    days
+        How many.
+
+    Returns
+    -------
+    color : str
+        No parameter.
+    """
+    return f"{city} {days} {color} {small}"
+'''
+SPHINX = GOOGLE[: GOOGLE.index("    Args:")] + '''    :param str city: The city,
+        such as Rome.
+    :param days: How many.
+    :returns: color
+    """
+    return f"{city} {days} {color} {small}"
+'''
+
+
+@pytest.mark.parametrize("future", [False, True])
+@pytest.mark.parametrize("source", [GOOGLE, NUMPY, SPHINX])
+def test_signature_and_docstring_of_a_function_make_a_tool(source: str, future: bool) -> None:
+    function = made(source, "f", future)
+    tool = openai.function_tool(function)
+    assert tool == {
+        "type": "function",
+        "function": {
+            "name": "f",
+            "description": "Tell the weather of a city.",
+            "strict": True,
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "city": {"type": "string", "description": "The city, such as Rome."},
+                    "days": {"anyOf": [INTEGER, NULL], "description": "How many."},
+                    "color": {"anyOf": [dict(STRING, enum=["red", "blue"]), NULL]},
+                    "small": {"anyOf": [{"$ref": "#/$defs/Small"}, NULL]},
+                },
+                "$defs": {"Small": {
+                    "type": "object", "properties": {"a": INTEGER}, "required": ["a"],
+                    "additionalProperties": False,
+                }},
+                "additionalProperties": False,
+                "required": ["city", "days", "color", "small"],
+            },
+        },
+    }
+    assert tool.name == "f" and tool.function is function and json.loads(json.dumps(tool)) == tool
+    assert tool("Rome", 1) == "Rome 1 Color.RED None"
+    text = '{"city": "Rome", "days": null, "color": "blue", "small": {"a": 1}}'
+    assert tool.run(text) == "Rome 3 Color.BLUE Small(a=1)"
+    assert tool.run({"city": "Rome", "days": None}) == "Rome 3 Color.RED None"
+    assert tool.parse_arguments(text).keys() == {"city", "color", "small"}
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ("{}", "fit f.*: city: it is missing"),
+    ('{"city": 1}', "fit f.*: city: expected a string, got 1"),
+    ({"city": "a", "small": {"a": "b"}}, "fit f.*: small.a: expected an integer, got 'b'"),
+    ("[]", "fit f.*: expected an object"),
+    ("{", "not JSON"),
+])
+def test_arguments_that_do_not_fit_the_function_are_refused(arguments: Any, message: str) -> None:
+    with pytest.raises(openai.OutputParseError, match=message):
+        openai.function_tool(made(GOOGLE, "f")).run(arguments)
+
+
+def test_function_tool_with_options_is_a_decorator_as_well() -> None:
+    @openai.function_tool(name="say", description="Say.", strict=False, defer_loading=True)
+    def speak(word: str, times: int = 2) -> str:
+        return word * times
+
+    assert speak("a", 3) == "aaa" and speak.run('{"word": "a"}') == "aa"
+    assert speak["defer_loading"] is True and speak["function"]["strict"] is False
+    assert list(speak["function"]) == ["name", "description", "strict", "parameters"]
+    assert speak["function"]["parameters"]["required"] == ["word"]
+    flat = openai.flat_tool(speak)
+    assert flat == dict(speak["function"], type="function", defer_loading=True)
+    assert list(flat)[:2] == ["type", "name"] and flat.run({"word": "b"}) == "bb"
+    assert openai.flat_tool(flat) is flat
+
+
+def test_function_tool_takes_methods_coroutines_and_partials() -> None:
+    class Shop:
+        name = "ours"
+
+        def price(self, of: str) -> str:
+            return self.name + of
+
+        async def order(self, of: Finding) -> Any:
+            return of.score
+
+    tool = openai.function_tool(Shop().price)
+    assert list(tool["function"]["parameters"]["properties"]) == ["of"]
+    assert "description" not in tool["function"] and tool.run('{"of": "x"}') == "oursx"
+    ordered = openai.function_tool(Shop().order).run('{"of": {"score": 1}}')
+    assert asyncio.run(ordered) == 1.0
+    part = functools.partial(made(GOOGLE, "f"), days=5)
+    assert openai.function_tool(part, name="g").run('{"city": "a"}') == "a 5 Color.RED None"
+    assert openai.function_tool(lambda: 1, name="one").run("") == 1
+    assert copy.deepcopy(tool).run('{"of": "x"}') == "oursx"
+
+
+@pytest.mark.parametrize("source, message", [
+    ("def f(*a: int): ...", r"f\(\): arguments come by name, which \*a: ?int does not allow"),
+    ("def f(**a: int): ...", r"f\(\): arguments come by name"),
+    ("def f(a): ...", r"f\(\): a needs an annotation"),
+    ("def f(a: bytes): ...", r"f\(\).a: bytes has no JSON schema; use str"),
+    ("import functools\nf = functools.partial(len)", "has no name"),
+])
+def test_a_function_that_cannot_be_a_tool_is_refused(source: str, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        openai.function_tool(made(source, "f"))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 9), reason="Annotated came with Python 3.9")
+def test_annotated_says_more_than_the_docstring() -> None:
+    source = 'def f(a: Annotated[int, "From it."], b: int):\n  """:param a: no\n  :param b: B."""'
+    function = openai.function_tool(made(source, "f"))["function"]
+    assert function["parameters"]["properties"] == {
+        "a": dict(INTEGER, description="From it."), "b": dict(INTEGER, description="B."),
+    }
+    assert "description" not in function
+
+
+def test_a_class_is_a_tool_that_remembers_it() -> None:
+    tool = openai.pydantic_function_tool(Finding)
+    function = {"name": "Finding", "strict": True, "parameters": openai.strict_schema(Finding),
+                "description": "One finding."}
+    assert tool == {"type": "function", "function": function}
+    assert tool.model is tool["function"].model is Finding
+    flat = openai.pydantic_responses_function_tool(Finding, name="n", defer_loading=True)
+    assert flat == dict(function, name="n", type="function", defer_loading=True)
+    assert flat.model is Finding and "description" not in openai.pydantic_function_tool(Report)
+
+
+def tools_of_all_kinds() -> Dict[str, Any]:
+    parameters: Dict[str, object] = {"type": "object", "properties": {}}
+    strict = {"name": "strict", "strict": True, "parameters": parameters}
+    return {
+        "model": openai.pydantic_function_tool(Finding),
+        "inside": {"type": "function",
+                   "function": openai.pydantic_function_tool(Finding, name="inside")["function"]},
+        "function": openai.function_tool(made(GOOGLE, "f"), name="function"),
+        "strict": {"type": "function", "function": strict},
+        "object": openai.ChatCompletionFunctionTool.model_validate(
+            {"type": "function", "function": dict(strict, name="object")}
+        ),
+        "flat object": openai.FunctionTool(
+            type="function", name="flat object", strict=True, parameters=parameters
+        ),
+        "loose": {"type": "function", "function": {"name": "loose", "parameters": parameters}},
+        "search": {"type": "web_search"},
+    }
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_the_arguments_of_a_tool_call_are_read_as_its_tool_wants_them(flat: bool) -> None:
+    tools = list(tools_of_all_kinds().values())
+    if flat:
+        tools = [openai.flat_tool(tool) for tool in tools]
+    expected = [
+        ("Finding", '{"score": 1}', Finding(1.0)), ("inside", '{"score": 1}', Finding(1.0)),
+        ("function", '{"city": "a", "color": "red"}', {"city": "a", "color": MADE.Color.RED}),
+        ("strict", '{"a": 1}', {"a": 1}), ("object", '{"a": 1}', {"a": 1}),
+        ("flat object", '{"a": 1}', {"a": 1}), ("loose", "{", None), ("unknown", "{", None),
+    ]
+    for name, text, value in expected:
+        assert openai.tool_arguments(iter(tools), name, text) == value, name
+    with pytest.raises(openai.OutputParseError):
+        openai.tool_arguments(tools, "Finding", "{}")
+    with pytest.raises(json.JSONDecodeError):
+        openai.tool_arguments(tools, "strict", "{")
+    nothing: Any
+    for nothing in (None, openai.omit, []):
+        assert openai.tool_arguments(nothing, "strict", "{") is None
+
+
+def test_a_namespace_says_which_tool_of_a_name_is_meant() -> None:
+    inner = openai.pydantic_responses_function_tool(Finding, name="get")
+    outer = {"type": "function", "name": "get", "strict": True, "parameters": {}}
+    spaces = {"type": "namespace", "name": "shop", "tools": [inner]}
+    tools = [outer, spaces, {"type": "namespace", "name": "empty", "tools": []}]
+    text = '{"score": 1}'
+    for namespace, value in (
+        (None, {"score": 1}), ("get", {"score": 1}), ("shop", Finding(1.0)), ("empty", None),
+        ("other", None),
+    ):
+        assert openai.tool_arguments(tools, "get", text, namespace=namespace) == value, namespace
 
 
 # ---- 9.3 Streams that accumulate ----
