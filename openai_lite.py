@@ -65,7 +65,7 @@ __all__ = [
     "APIConnectionError", "APIError", "APIResponse", "APIResponseValidationError", "APIStatusError",
     "APITimeoutError", "AssistantEventHandler", "AsyncAPIResponse", "AsyncAssistantEventHandler",
     "AsyncAzureOpenAI", "AsyncClient", "AsyncOpenAI", "AsyncStream", "AuthenticationError",
-    "AzureOpenAI", "BadRequestError", "BaseModel", "Client", "ConflictError",
+    "AzureOpenAI", "BadRequestError", "BaseModel", "BulkUploadError", "Client", "ConflictError",
     "ContentFilterFinishReasonError", "DEFAULT_CONNECTION_LIMITS", "DEFAULT_MAX_RETRIES",
     "DEFAULT_TIMEOUT", "DataResidency", "DefaultAioHttpClient", "DefaultAsyncHttpx2Client",
     "DefaultAsyncHttpxClient", "DefaultHttpx2Client", "DefaultHttpxClient", "HTTPRequest",
@@ -562,6 +562,55 @@ def read_into(file: Any, view: memoryview) -> int:
     return len(data)
 
 
+class SharedFile:
+    """A file that several threads read at a time, each in a window of its own."""
+
+    def __init__(self, part: FilePart) -> None:
+        import threading
+
+        self.part, self.lock, self.closed = part, threading.Lock(), False
+        self.file: Any = part.source
+        if isinstance(self.file, str):
+            self.file = open(self.file, "rb", buffering=0)
+
+    def read_at(self, position: int, view: memoryview) -> int:
+        with self.lock:
+            if self.closed:
+                raise OpenAIError("the upload was given up")
+            self.file.seek(position)
+            return read_into(self.file, view)
+
+    def close(self) -> None:
+        """Let every read from now on fail, and thereby end the requests that send the file."""
+        with self.lock:
+            self.closed = True
+            if self.file is not self.part.source:
+                self.file.close()
+
+
+class FileWindow(io.RawIOBase):
+    """The `size` bytes from `start` on of a SharedFile, as a file that can be sent, and again."""
+
+    def __init__(self, shared: SharedFile, start: int, size: int) -> None:
+        self.shared, self.start, self.size, self.position = shared, start, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self.position = (0, self.position, self.size)[whence] + offset
+        return self.position
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)[: max(0, self.size - self.position)]
+        got = self.shared.read_at(self.start + self.position, view)
+        self.position += got
+        return got
+
+
 class MultipartBody:
     """A multipart/form-data body of known length, whose files stay on disk until they are sent."""
 
@@ -885,6 +934,9 @@ class LineCutter:
 #                                  the answer came, but cannot be parsed
 
 
+#     BulkUploadError              some of many files: uploaded, errors
+
+
 class OpenAIError(Exception):
     """The base of every error that this module raises on purpose."""
 
@@ -997,6 +1049,23 @@ class OutputParseError(OpenAIError, ValueError):
     def __init__(self, message: str, *, text: Union[str, bytes]) -> None:
         super().__init__(message)
         self.text = text
+
+
+class BulkUploadError(OpenAIError):
+    """Some of many files could not be uploaded.
+
+    `errors` has what befell each of them, by its name; `uploaded` has the FileObject of each file,
+    in their order, or None where that failed: upload only the rest again.
+    """
+
+    def __init__(
+        self, uploaded: List[Optional[FileObject]], errors: Dict[str, BaseException]
+    ) -> None:
+        shown = "; ".join(f"{name}: {shorten(repr(err), 300)}" for name, err in errors.items())
+        super().__init__(
+            f"{len(errors)} of {len(uploaded)} files could not be uploaded: {shorten(shown, 2000)}"
+        )
+        self.uploaded, self.errors = uploaded, errors
 
 
 class InvalidWebhookSignatureError(ValueError):
@@ -4398,7 +4467,7 @@ def custom_call(
 #
 # Polling, bulk uploads and their like are written once for both clients: as generators that yield
 # what has to be waited for, and are given what came of it.  What they yield is the result of a
-# call (which in the async client is to be awaited first), a Pause, or a Together.
+# call (which in the async client is to be awaited first), a Pause, an Apart or a Together.
 
 if TYPE_CHECKING:
     Steps = Generator[Any, Any, R]
@@ -4490,6 +4559,13 @@ class Pause:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
+
+
+class Apart:
+    """Do `work`, which takes its time, without a call; in the async client in another thread."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self.work = work
 
 
 class Together:
@@ -5185,6 +5261,8 @@ class OpenAI(BaseClient["OpenAI"]):
                 try:
                     if isinstance(step, Pause):
                         answer = sleep(step.seconds)
+                    elif isinstance(step, Apart):
+                        answer = step.work()
                     elif isinstance(step, Together):
                         answer = self._take_together(step)
                 except BaseException as err:  # Ctrl-C: the helper may have something to undo
@@ -5399,6 +5477,8 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
                 try:
                     if isinstance(step, Pause):
                         await asyncio.sleep(step.seconds)
+                    elif isinstance(step, Apart):
+                        answer = await self._run(step.work, StopSignal())
                     elif isinstance(step, Together):
                         answer = await self._take_together(step)
                     else:
@@ -9757,6 +9837,55 @@ class Uploads(Resource[C]):
     ) -> Upload:
         """Join the parts, in the order of `part_ids`, to one file, which is in `file`."""
 
+    @helper
+    def upload_file_chunked(
+        self: Uploads[OpenAI], *, file: Union[os.PathLike[str], bytes, IO[bytes]], mime_type: str,
+        purpose: FilePurpose, filename: Optional[str] = None, bytes: Optional[int] = None,
+        part_size: Optional[int] = None, md5: Optional[str] = omit, max_concurrency: int = 4,
+        **options: Unpack[Options]
+    ) -> Steps[Upload]:
+        """Upload a file of up to 8 GB in parts, some at a time, in constant memory.
+
+        `file` is a path, bytes, or a file open in binary; what has no name needs `filename`.
+        `part_size` is 64 MB if not given.  The server checks the MD5 of the whole: it is computed
+        unless given, None leaves it out.  Returns the completed Upload, whose `file` is what other
+        endpoints take.  If anything fails, the upload is cancelled.  ValueError if the file does
+        not have as many `bytes` as it should.
+        """
+        check_concurrency(max_concurrency)
+        part_size = DEFAULT_PART_SIZE if part_size is None else part_size
+        if not part_size >= 1:
+            raise ValueError(f"part_size must be at least 1 byte, not {part_size!r}")
+        named = isinstance(file, (str, os.PathLike)) or isinstance(getattr(file, "name", 0), str)
+        if filename is None and not named:
+            raise TypeError("The `filename` argument must be given for what has no name")
+        name, shared = (yield Apart(lambda: share_file(file)))
+        try:
+            size = shared.part.size
+            if bytes is not None and bytes != size:
+                raise ValueError(f"{filename or name} has {size} bytes, not {bytes} as was given")
+            upload: Upload = (yield self.create(
+                bytes=size, filename=filename or name, mime_type=mime_type, purpose=purpose,
+                **options
+            ))
+            try:
+                upload = yield from upload_parts(
+                    self, upload.id, shared, part_size, md5, max_concurrency, options
+                )
+                return upload
+            except GeneratorExit:
+                raise  # there is nobody left to wait for a call
+            except BaseException:  # also Ctrl-C and the cancelling of a task
+                shared.close()
+                limited = dict(for_each(options), timeout=Timeout(total=10))
+                try:
+                    yield self.cancel(upload.id, **limited)
+                except Exception:
+                    pass  # it lapses after an hour anyway
+                raise
+        finally:
+            shared.close()
+
 
 class UploadsParts(Resource[C]):
     """The parts of an upload."""
@@ -10171,6 +10300,29 @@ class VectorStoresFileBatches(Resource[C]):
             batch.id, vector_store_id=vector_store_id, poll_interval_ms=poll_interval_ms,
             max_wait_seconds=max_wait_seconds, **for_each(options)
         )
+        return batch
+
+    @helper
+    def upload_and_poll(
+        self: VectorStoresFileBatches[OpenAI], vector_store_id: str, *, files: Iterable[FileTypes],
+        max_concurrency: int = 5, file_ids: Sequence[str] = (), poll_interval_ms: int = omit,
+        chunking_strategy: Like[FileChunkingStrategyParam] = omit, max_wait_seconds: float = omit,
+        **options: Unpack[Options]
+    ) -> Steps[VectorStoreFileBatch]:
+        """Upload many files, some at a time, add them and `file_ids`, and poll() until all is done.
+
+        If some cannot be uploaded, the others are nevertheless, but not added: BulkUploadError has
+        their `uploaded` objects, and why each of the rest failed.  `max_wait_seconds` counts from
+        when they are uploaded and added.
+        """
+        check_polling(poll_interval_ms, max_wait_seconds)
+        check_concurrency(max_concurrency)
+        uploaded = yield from upload_files(self._client, [*files], max_concurrency, options)
+        batch: VectorStoreFileBatch = (yield self.create_and_poll(
+            vector_store_id, file_ids=[*file_ids, *(file.id for file in uploaded)],
+            chunking_strategy=chunking_strategy, poll_interval_ms=poll_interval_ms,
+            max_wait_seconds=max_wait_seconds, **options
+        ))
         return batch
 
 
@@ -16921,6 +17073,184 @@ def poll_until(
 
 
 # ---- 9.6 Uploads in bulk ----
+
+DEFAULT_PART_SIZE = 64 << 20  # bytes, the most that the API takes
+
+
+class TotalProgress:
+    """Adds up the progress of several uploads for one callback, which it calls one at a time.
+
+    `sizes` are those of the files, None where it is not known.  What a request sends besides its
+    file is not counted.
+    """
+
+    def __init__(self, progress: Progress, sizes: Sequence[Optional[int]]) -> None:
+        import threading
+
+        self.progress, self.sizes, self.lock = progress, sizes, threading.Lock()
+        self.sent = [0] * len(sizes)
+        self.total = None if None in sizes else sum(size or 0 for size in sizes)
+        self.failure: Optional[BaseException] = None  # what the callback raised, for all to stop at
+
+    def of(self, i: int) -> Progress:
+        size = self.sizes[i]
+
+        def report(sent: int, in_all: Optional[int]) -> None:
+            with self.lock:
+                if self.failure is not None:
+                    raise self.failure
+                self.sent[i] = sent if size is None else size * sent // (in_all or 1)
+                try:
+                    self.progress(sum(self.sent), self.total)
+                except BaseException as err:
+                    self.failure = err
+                    raise
+
+        return report
+
+
+def size_of_file(file: Any) -> Optional[int]:
+    """The bytes of what a caller passed as a file, if that can be told without reading it."""
+    content: Any = file[1] if isinstance(file, tuple) and len(file) > 1 else file
+    try:
+        if isinstance(content, (bytes, bytearray)):
+            return len(content)
+        if isinstance(content, os.PathLike):
+            return os.path.getsize(content)
+        size: int = content.seek(0, os.SEEK_END)
+        return size
+    except (AttributeError, OSError):
+        return None
+
+
+def name_of_file(i: int, file: Any, taken: Mapping[str, Any]) -> str:
+    """What to call the file number `i` in an error."""
+    if isinstance(file, tuple) and file:
+        name: Any = file[0]
+    else:
+        name = os.fspath(file) if isinstance(file, os.PathLike) else getattr(file, "name", None)
+    if not isinstance(name, str):
+        return f"files[{i}]"
+    return f"{name} (files[{i}])" if name in taken else name
+
+
+def check_concurrency(limit: int) -> None:
+    if not limit >= 1:
+        raise ValueError(f"max_concurrency must be at least 1, not {limit!r}")
+
+
+def upload_files(
+    client: Any, files: List[Any], max_concurrency: int, options: Mapping[str, Any]
+) -> Steps[List[FileObject]]:
+    """Upload all for the use of assistants, and return what came of them, in their order.
+
+    If some fail, the others are uploaded nevertheless, and then BulkUploadError is raised.
+    """
+    progress = options.get("progress")
+    total = TotalProgress(progress, [size_of_file(file) for file in files]) if progress else None
+
+    def upload(i: int) -> Steps[FileObject]:
+        sent = for_each(options)
+        if total is not None:
+            if total.failure is not None:
+                raise total.failure
+            sent["progress"] = total.of(i)
+        uploaded: FileObject = (yield client.files.create(
+            file=files[i], purpose="assistants", **sent
+        ))
+        return uploaded
+
+    limit = min(max_concurrency, len(files))
+    results: List[Any] = (yield Together(map(upload, range(len(files))), limit))
+    if total is not None and total.failure is not None:
+        raise total.failure
+    errors: Dict[str, BaseException] = {}
+    for i, result in enumerate(results):
+        if isinstance(result, BaseException):
+            errors[name_of_file(i, files[i], errors)] = result
+    if errors:
+        uploaded = [None if isinstance(each, BaseException) else each for each in results]
+        raise BulkUploadError(uploaded, errors) from next(iter(errors.values()))
+    return results
+
+
+def share_file(file: Any) -> Tuple[str, SharedFile]:
+    """(name, content) of what upload_file_chunked() was given."""
+    if isinstance(file, str):
+        import pathlib
+
+        file = pathlib.Path(file)
+    name, part, _ = file_part("file", file)
+    if not isinstance(part, FilePart):
+        part = FilePart(io.BytesIO(part), len(part), "the data")  # which copies nothing
+    return name or "", SharedFile(part)
+
+
+def md5_of(shared: SharedFile) -> Optional[str]:
+    """In hexadecimal; None where Python was built without it, as FIPS 140 demands."""
+    import hashlib
+
+    try:
+        # Some of these builds allow it if it is not for security, which it is not.
+        kwargs: Any = {"usedforsecurity": False} if sys.version_info >= (3, 9) else {}
+        found = hashlib.md5(**kwargs)
+    except ValueError:
+        return None
+    window = FileWindow(shared, 0, shared.part.size)
+    for block in FilePart(window, window.size, shared.part.label).blocks():
+        found.update(block)
+    return found.hexdigest()
+
+
+def upload_parts(
+    uploads: Uploads[OpenAI], upload_id: str, shared: SharedFile, part_size: int,
+    md5: Optional[str], max_concurrency: int, options: Mapping[str, Any],
+) -> Steps[Upload]:
+    """Send a file in parts, and complete the upload.  The first error ends it all."""
+    size = shared.part.size
+    windows: List[Any] = [
+        FileWindow(shared, start, min(part_size, size - start))
+        for start in range(0, size, part_size)
+    ]
+    progress = options.get("progress")
+    total = TotalProgress(progress, [window.size for window in windows]) if progress else None
+    failures: List[BaseException] = []
+
+    def checked(work: Steps[T]) -> Steps[T]:
+        try:
+            return (yield from work)
+        except BaseException as err:
+            failures.append(err)
+            shared.close()
+            raise
+
+    def send(i: int) -> Steps[UploadPart]:
+        report = None if total is None else total.of(i)
+        part: UploadPart = (yield uploads.parts.create(
+            upload_id, data=windows[i], progress=report, **for_each(options)
+        ))
+        return part
+
+    def add_up() -> Steps[Optional[str]]:
+        found: Optional[str] = (yield Apart(lambda: md5_of(shared)))
+        return found
+
+    jobs: List[Steps[Any]] = [send(i) for i in range(len(windows))]
+    limit = min(max_concurrency, len(jobs))
+    if isinstance(md5, Omit):  # reads the file once more while it is being sent
+        jobs.insert(0, add_up())
+        limit += 1
+    results: List[Any] = (yield Together(map(checked, jobs), limit))
+    if failures:
+        del results  # in which the error is, too, and would hold the frame that it holds
+        raise failures.pop(0)
+    if isinstance(md5, Omit):
+        md5 = results.pop(0)
+    done: Upload = (yield uploads.complete(
+        upload_id, part_ids=[part.id for part in results], md5=omit if md5 is None else md5,
+        **for_each(options)
+    ))
+    return done
 
 
 # ---- 9.7 Webhooks ---- https://platform.openai.com/docs/guides/webhooks

@@ -25,6 +25,7 @@ import errno
 import functools
 import gc
 import gzip
+import hashlib
 import http.client
 import importlib
 import inspect
@@ -36,6 +37,7 @@ import pathlib
 import pickle
 import re
 import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -5252,7 +5254,12 @@ def what_is_sent(server: RawServer, method: Any, args: List[Any], named: Dict[st
     result = method(*args, **named)
     if streaming:
         result.close()
-    head, body = request = server.requests.pop()
+    return comparable(server.requests.pop())
+
+
+def comparable(request: Tuple[str, bytes]) -> Any:
+    """Request line, headers that matter, and body or parts of the form."""
+    head, body = request
     # The last one depends on which compression this Python knows.
     ignored = r"host|user-agent|x-stainless-(package-version|os|arch|runtime.*)|accept-encoding"
     headers = {k: v for k, v in headers_of(head).items() if not re.fullmatch(ignored, k)}
@@ -7043,6 +7050,7 @@ POLLS: List[Tuple[str, Dict[str, Any], List[Any], Dict[str, Any], str, Dict[str,
 EACH_POLL = pytest.mark.parametrize(
     "dotted, params, before, waiting, path, done", POLLS, ids=[row[0] for row in POLLS]
 )
+Reports = List[Tuple[int, Optional[int]]]
 QUIET = pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
 
 
@@ -7083,18 +7091,7 @@ def test_polling_sends_what_the_official_package_sends(
         with client:
             method_of(client, dotted)(**params, **interval)
         found, server.requests = server.requests, []
-        ignored = r"host|user-agent|x-stainless-(package-version|os|arch|runtime.*)|accept-encoding"
-        lines = []
-        for head, body in found:
-            headers = headers_of(head)
-            boundary = headers.get("content-type", "").partition("boundary=")[2]
-            kept = {
-                k: v.replace(boundary, "") if boundary else v for k, v in headers.items()
-                if not re.fullmatch(ignored + ("|content-length" if boundary else ""), k)
-            }
-            parts = parse_form((head, body)) if boundary else body
-            lines.append((head.partition("\r\n")[0], kept, parts))
-        return lines
+        return [comparable(request) for request in found]
 
     answers = [*map(answer, before), answer(waiting, openai_poll_after_ms="1"),
                answer(dict(waiting, **done))]
@@ -7229,10 +7226,428 @@ def test_files_and_runs_of_the_local_server_can_be_waited_for(make: Any, server:
     assert batch.file_counts.completed == 1
 
 
+# ---- 9.6 Uploads in bulk ----
+
+
+class Storage:
+    """Takes what bulk uploads send, over real sockets; `fail` says with what status to refuse it.
+
+    `fail(verb and path, parts of the form)` is asked of every request, and `seen` has them all.
+    """
+
+    def __init__(self, fail: Callable[[str, Dict[str, bytes]], Optional[str]] = lambda *_: None,
+                 wait: float = 0.0) -> None:
+        self.fail, self.wait = fail, wait
+        self.seen: List[Tuple[str, Any]] = []
+        self.now, self.most, self.lock = 0, 0, threading.Lock()
+
+    def __enter__(self) -> "Storage":
+        self.exits = contextlib.ExitStack()
+        port = self.exits.enter_context(listening(self.serve))
+        self.url = f"http://127.0.0.1:{port}/v1"
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.exits.close()
+
+    def serve(self, conn: socket.socket) -> None:
+        file = conn.makefile("rb")
+        while True:
+            head = read_request_head(file)
+            if not head:
+                return
+            length = int(headers_of(head).get("content-length", 0))
+            with self.lock:
+                self.now += 1
+                self.most = max(self.most, self.now)
+            body = file.read(length)
+            time.sleep(self.wait)
+            line = head.split(" HTTP")[0]
+            form = "multipart" in headers_of(head).get("content-type", "")
+            content: Any = dict(form_of(head, body)) if form and len(body) == length else body
+            with self.lock:
+                self.now -= 1
+                self.seen.append((line, content))
+                number = len(self.seen)
+            status = self.fail(line, content if form else {})
+            made: Dict[str, Any] = {"id": f"id-{number}", "status": "completed", "file_counts": {}}
+            if form and len(body) == length:
+                made["id"] = "id-" + (content.get("data") or content["file"])[:4].decode()
+            conn.sendall(answer({} if status else made, status or "200 OK"))
+
+    def lines(self, start: str) -> List[Tuple[str, Any]]:
+        return [row for row in self.seen if row[0].startswith(start)]
+
+
+def drop_of(size: int) -> bytes:
+    """Bytes in which every four are different."""
+    return b"".join(b"%04x" % i for i in range(size // 4 + 1))[:size]
+
+
+def chunked_sources(tmp_path: pathlib.Path, data: bytes) -> Dict[str, Callable[[], Any]]:
+    (tmp_path / "data.bin").write_bytes(data)
+
+    def pipe() -> Any:
+        read, write = os.pipe()  # which holds so little
+        with open(write, "wb") as target:
+            target.write(data)
+        return open(read, "rb")
+
+    return {
+        "path": lambda: tmp_path / "data.bin", "str": lambda: str(tmp_path / "data.bin"),
+        "bytes": lambda: data, "file": lambda: open(str(tmp_path / "data.bin"), "rb"),
+        "BytesIO": lambda: io.BytesIO(data), "pipe": pipe,
+    }
+
+
+@BOTH
+@pytest.mark.parametrize("source", ["path", "str", "bytes", "file", "BytesIO", "pipe"])
+@pytest.mark.parametrize("size, part_size", [(1000, 300), (900, 300), (7, 100), (0, 5)])
+def test_a_file_is_uploaded_in_parts(
+    source: str, size: int, part_size: int, make: Any, tmp_path: pathlib.Path
+) -> None:
+    data, seen = drop_of(size), []
+    file = chunked_sources(tmp_path, data)[source]()
+    with Storage(wait=0.01) as storage:
+        client = make(api_key=KEY, base_url=storage.url, max_retries=0)
+        done = call(client, "uploads.upload_file_chunked", file=file, mime_type="text/plain",
+                    purpose="batch", filename="d.txt", part_size=part_size,
+                    progress=lambda *report: seen.append(report))
+    assert done.status == "completed" and storage.most <= 4
+    assert json.loads(storage.seen[0][1]) == {
+        "bytes": size, "filename": "d.txt", "mime_type": "text/plain", "purpose": "batch"
+    }
+    sent = {part["data"] for _, part in storage.lines("POST /v1/uploads/id-1/parts")}
+    wanted = [data[at : at + part_size] for at in range(0, size, part_size)]
+    assert sent == set(wanted)
+    (_, completed), = storage.lines("POST /v1/uploads/id-1/complete")
+    assert json.loads(completed) == {
+        "part_ids": ["id-" + part[:4].decode() for part in wanted],
+        "md5": hashlib.md5(data).hexdigest(),
+    }
+    assert len(storage.seen) == len(wanted) + 2
+    if size:
+        assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+        assert seen[-1] == (size, size) and {total for _, total in seen} == {size}
+    if source in ("file", "BytesIO", "pipe"):
+        assert not file.closed  # whoever opened it closes it
+        file.close()
+
+
+@pytest.mark.parametrize("md5, sent", [("abc", {"md5": "abc"}), (None, {})])
+def test_the_md5_of_an_upload_can_be_given_or_left_out(md5: Any, sent: Any) -> None:
+    with Storage() as storage:
+        client_of(storage).uploads.upload_file_chunked(
+            file=b"data", filename="f", mime_type="a/b", purpose="batch", md5=md5)
+    assert json.loads(storage.seen[-1][1]) == dict({"part_ids": ["id-data"]}, **sent)
+
+
+def test_a_python_without_md5_uploads_nevertheless() -> None:
+    program = """
+import hashlib, sys
+def md5(*args, **kwargs): raise ValueError("disabled for FIPS")
+hashlib.md5 = md5
+import openai_lite
+client = openai_lite.OpenAI(api_key="k", base_url=sys.argv[1])
+client.uploads.upload_file_chunked(file=b"data", filename="f", mime_type="a/b", purpose="batch")
+"""
+    with Storage() as storage:
+        done = python("-c", program, storage.url)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(storage.seen[-1][1]) == {"part_ids": ["id-data"]}
+
+
+def test_parts_are_64_mb_and_take_little_memory(tmp_path: pathlib.Path) -> None:
+    size = (64 << 20) * 2 + 5
+    with open(str(tmp_path / "big"), "wb") as file:
+        file.truncate(size)
+    sizes: List[int] = []
+
+    def serve(conn: socket.socket) -> None:
+        file = conn.makefile("rb")
+        while True:
+            head = read_request_head(file)
+            if not head:
+                return
+            left = int(headers_of(head).get("content-length", 0))
+            sizes.append(left)
+            while left > 0:
+                left -= len(file.read(min(left, 1 << 18)))
+            conn.sendall(answer({"id": "x"}))
+
+    assert openai.DEFAULT_PART_SIZE == 64 << 20
+    with listening(serve) as port, OpenAI(api_key=KEY, base_url=f"http://127.0.0.1:{port}") as c:
+        tracemalloc.start()
+        try:
+            c.uploads.upload_file_chunked(file=tmp_path / "big", mime_type="a/b", purpose="batch")
+            assert tracemalloc.get_traced_memory()[1] < 8 << 20
+        finally:
+            tracemalloc.stop()
+    parts = sorted(size for size in sizes if size > 300 or size == 5)
+    assert [part >> 20 for part in parts[-2:]] == [64, 64]
+
+
+@BOTH
+def test_a_part_is_sent_again_from_its_start(make: Any, slept: List[float]) -> None:
+    failed: List[str] = []
+
+    def fail(line: str, form: Dict[str, bytes]) -> Optional[str]:
+        if form.get("data", b"").startswith(b"0001") and not failed:
+            failed.append(line)
+            return "503 Busy"
+        return None
+
+    with Storage(fail) as storage:
+        client = make(api_key=KEY, base_url=storage.url, initial_retry_delay=0.01)
+        call(client, "uploads.upload_file_chunked", file=drop_of(12), filename="f",
+             mime_type="a/b", purpose="batch", part_size=4)
+    parts = [form["data"] for _, form in storage.lines("POST /v1/uploads/id-1/parts")]
+    assert sorted(parts) == [b"0000", b"0001", b"0001", b"0002"] and failed
+
+
+@BOTH
+@pytest.mark.parametrize("where", ["/parts", "/complete"])
+def test_an_upload_that_fails_is_cancelled_and_says_why(where: str, make: Any) -> None:
+    def fail(line: str, form: Dict[str, bytes]) -> Optional[str]:
+        if line.endswith("/cancel"):
+            return "500 Even this"
+        return "400 Bad Request" if line.endswith(where) else None
+
+    with Storage(fail) as storage:
+        client = make(api_key=KEY, base_url=storage.url, max_retries=0)
+        with pytest.raises(openai.BadRequestError):
+            call(client, "uploads.upload_file_chunked", file=drop_of(400), filename="f",
+                 mime_type="a/b", purpose="batch", part_size=4, max_concurrency=2)
+    assert storage.seen[-1][0] == "POST /v1/uploads/id-1/cancel"
+    if where == "/parts":  # nobody waits for the 98 others
+        assert len(storage.lines("POST /v1/uploads/id-1/parts")) <= 3
+
+
+@BOTH
+def test_what_progress_raises_ends_a_chunked_upload(make: Any) -> None:
+    def report(done: int, total: Optional[int]) -> None:
+        if done > 40:
+            raise ZeroDivisionError("enough")
+
+    with Storage() as storage:
+        client = make(api_key=KEY, base_url=storage.url, max_retries=0)
+        with pytest.raises(ZeroDivisionError, match="enough"):
+            call(client, "uploads.upload_file_chunked", file=drop_of(400), filename="f",
+                 mime_type="a/b", purpose="batch", part_size=4, progress=report)
+    assert len(storage.lines("POST /v1/uploads/id-1/parts")) < 20
+    assert len(storage.lines("POST /v1/uploads/id-1/cancel")) == 1
+
+
+def test_a_chunked_upload_whose_task_is_cancelled_is_cancelled_at_the_api() -> None:
+    async def main(storage: Storage) -> None:
+        client = async_client_of(storage)
+        upload = client.uploads.upload_file_chunked(
+            file=drop_of(400), filename="f", mime_type="a/b", purpose="batch", part_size=4)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(upload, 0.5)
+        assert storage.seen[-1][0] == "POST /v1/uploads/id-1/cancel"
+        sent = len(storage.seen)
+        await asyncio.sleep(0.5)
+        assert len(storage.seen) <= sent + 4  # those that were on their way
+
+    with Storage(wait=0.2) as storage:
+        start = time.monotonic()
+        asyncio.run(main(storage))
+        assert time.monotonic() - start < 5
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs signals")
+def test_ctrl_c_cancels_a_chunked_upload_at_the_api() -> None:
+    program = """
+import sys, openai_lite
+client = openai_lite.OpenAI(api_key="k", base_url=sys.argv[1], max_retries=0)
+client.uploads.upload_file_chunked(
+    file=b"x" * 400, filename="f", mime_type="a/b", purpose="batch", part_size=4)
+"""
+    with Storage(wait=0.3) as storage:
+        command = [sys.executable, "-c", program, storage.url]
+        with subprocess.Popen(command, cwd=str(HERE), stderr=subprocess.PIPE) as process:
+            wait_until(lambda: storage.lines("POST /v1/uploads/id-1/parts"))
+            process.send_signal(signal.SIGINT)
+            assert b"KeyboardInterrupt" in process.communicate(timeout=20)[1]
+        assert len(storage.lines("POST /v1/uploads/id-1/cancel")) == 1
+        assert len(storage.lines("POST /v1/uploads/id-1/parts")) < 20
+
+
+@BOTH
+def test_a_chunked_upload_refuses_what_cannot_be(make: Any, tmp_path: pathlib.Path) -> None:
+    client = make(api_key=KEY, base_url="http://127.0.0.1:9")
+    (tmp_path / "f.txt").write_text("abc")
+    cases: List[Tuple[Any, Any, str]] = [
+        (dict(file=b"abc"), TypeError, "The `filename` argument must be given"),
+        (dict(file=io.BytesIO(b"abc")), TypeError, "The `filename` argument must be given"),
+        (dict(file=b"abc", filename="f", bytes=4), ValueError, "f has 3 bytes, not 4"),
+        (dict(file=tmp_path / "f.txt", bytes=9), ValueError, r"f\.txt has 3 bytes, not 9"),
+        (dict(file=tmp_path / "none"), FileNotFoundError, "none"),
+        (dict(file=io.StringIO("abc"), filename="f"), TypeError, "text mode"),
+        (dict(file=b"abc", filename="f", part_size=0), ValueError, "part_size"),
+        (dict(file=b"abc", filename="f", max_concurrency=0), ValueError, "max_concurrency"),
+    ]
+    for params, kind, message in cases:
+        with pytest.raises(kind, match=message):
+            call(client, "uploads.upload_file_chunked", mime_type="a/b", purpose="batch", **params)
+
+
+def test_a_file_that_shrinks_while_it_is_uploaded_is_an_error(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "f").write_bytes(b"x" * 1000)
+
+    def fail(line: str, form: Dict[str, bytes]) -> Optional[str]:
+        if line.endswith("/uploads"):
+            (tmp_path / "f").write_bytes(b"x" * 100)
+        return None
+
+    with Storage(fail) as storage:
+        with pytest.raises(openai.OpenAIError, match="became shorter while it was being sent"):
+            client_of(storage).uploads.upload_file_chunked(
+                file=tmp_path / "f", mime_type="a/b", purpose="batch", md5=None)
+    assert storage.seen[-1][0].endswith("/cancel")
+
+
+@IGNORE_WARNINGS
+def test_chunked_uploads_send_what_the_official_package_sends(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "f.txt").write_bytes(drop_of(1000))
+    seen = []
+    for make in (lambda url: official_client(base_url=url), lambda url: OpenAI(
+            api_key=KEY, base_url=url)):
+        with Storage() as storage:
+            done = make(storage.url).uploads.upload_file_chunked(
+                file=tmp_path / "f.txt", mime_type="text/plain", purpose="batch", part_size=300,
+                md5="abc")
+            assert done.status == "completed"
+        seen.append(sorted(storage.seen, key=str))
+    assert seen[0] == seen[1] and len(seen[0]) == 6
+
+
+@BOTH
+def test_chunked_uploads_to_the_local_server(make: Any, server: Any) -> None:
+    client = make(api_key=KEY, base_url=server.url)
+    upload: Any = dict(file=drop_of(5000), filename="f.txt", mime_type="text/plain",
+                       purpose="user_data", part_size=1000)
+    done = call(client, "uploads.upload_file_chunked", **upload)
+    assert done.status == "completed" and done.file.bytes == 5000
+    assert call(client, "files.content", file_id=done.file.id).content == drop_of(5000)
+    with pytest.raises(openai.BadRequestError, match="md5 does not match"):
+        call(client, "uploads.upload_file_chunked", md5="0" * 32, **upload)
+
+
+@BOTH
+def test_many_files_are_uploaded_some_at_a_time_and_added_in_their_order(
+    make: Any, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "c.txt").write_bytes(b"cccc on disk")
+    seen: Reports = []
+    files: Any = [(f"{c}.txt", c.encode() * 4) for c in "fedba"]
+    files += [tmp_path / "c.txt", io.BytesIO(b"gggg"), b"hhhh"]
+    with Storage(wait=0.05) as storage:
+        client = make(api_key=KEY, base_url=storage.url, max_retries=0)
+        batch = call(client, "vector_stores.file_batches.upload_and_poll", vector_store_id="vs",
+                     files=iter(files), file_ids=["id-0"], max_concurrency=3, poll_interval_ms=1,
+                     chunking_strategy={"type": "auto"}, extra_headers={"X-Mine": "1"},
+                     progress=lambda done, total: seen.append((done, total)))
+    assert type(batch) is openai.VectorStoreFileBatch and storage.most == 3
+    uploads = storage.lines("POST /v1/files")
+    assert {form["purpose"] for _, form in uploads} == {b"assistants"} and len(uploads) == 8
+    (line, body), _ = storage.seen[-2:]
+    assert line == "POST /v1/vector_stores/vs/file_batches" and json.loads(body) == {
+        "file_ids": ["id-0"] + [f"id-{c * 4}" for c in "fedbacgh"],
+        "chunking_strategy": {"type": "auto"},
+    }
+    assert seen[-1] == (40, 40) and {total for _, total in seen} == {40}
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+@BOTH
+def test_one_bad_file_of_many_does_not_lose_the_others(make: Any, tmp_path: pathlib.Path) -> None:
+    def fail(line: str, form: Dict[str, bytes]) -> Optional[str]:
+        return "400 Bad Request" if form.get("file") == b"b" * 4 else None
+
+    files: Any = [("a.txt", b"a" * 4), ("b.txt", b"b" * 4), tmp_path / "none.txt", b"d" * 4, 5,
+                  ("b.txt", b"b" * 4)]
+    with Storage(fail) as storage:
+        client = make(api_key=KEY, base_url=storage.url, max_retries=0)
+        with pytest.raises(openai.BulkUploadError) as caught:
+            call(client, "vector_stores.file_batches.upload_and_poll", vector_store_id="vs",
+                 files=files)
+    error = caught.value
+    assert [file and file.id for file in error.uploaded] == [
+        "id-aaaa", None, None, "id-dddd", None, None
+    ]
+    missing = str(tmp_path / "none.txt")
+    assert list(error.errors) == ["b.txt", missing, "files[4]", "b.txt (files[5])"]
+    kinds = [type(err) for err in error.errors.values()]
+    assert kinds == [openai.BadRequestError, FileNotFoundError, TypeError, openai.BadRequestError]
+    assert str(error).startswith("4 of 6 files could not be uploaded: b.txt: BadRequestError(")
+    assert error.__cause__ is error.errors["b.txt"] and KEY not in whole_traceback(error)
+    assert not storage.lines("POST /v1/vector_stores")
+    again = pickle.loads(pickle.dumps(error))
+    assert str(again) == str(error) and list(again.errors) == list(error.errors)
+    assert again.uploaded[0].id == "id-aaaa"
+
+
+@BOTH
+def test_bulk_uploads_without_files_and_with_wrong_limits(make: Any) -> None:
+    """Without files they do what the official package does: leave it to the server."""
+    with Storage() as storage:
+        client = make(api_key=KEY, base_url=storage.url)
+        with pytest.raises(ValueError, match="max_concurrency must be at least 1, not 0"):
+            call(client, "vector_stores.file_batches.upload_and_poll", vector_store_id="vs",
+                 files=[b"x"], max_concurrency=0)
+        assert not storage.seen
+        call(client, "vector_stores.file_batches.upload_and_poll", vector_store_id="vs", files=[],
+             file_ids=[], max_concurrency=1000000)
+    assert [json.loads(body) for line, body in storage.lines("POST")] == [{"file_ids": []}]
+
+
+@BOTH
+def test_what_progress_raises_ends_a_bulk_upload(make: Any) -> None:
+    def report(done: int, total: Optional[int]) -> None:
+        if done > 8:
+            raise OSError("enough")
+
+    with Storage() as storage:
+        client = make(api_key=KEY, base_url=storage.url, max_retries=0)
+        with pytest.raises(OSError, match="enough"):
+            call(client, "vector_stores.file_batches.upload_and_poll", vector_store_id="vs",
+                 files=[b"abcd"] * 50, progress=report, max_concurrency=2)
+    assert len(storage.seen) < 10
+
+
+def test_a_bulk_upload_that_is_cancelled_ends_at_once() -> None:
+    """On Python 3.7 as well, where being cancelled is an Exception like any other."""
+    async def main(storage: Storage) -> None:
+        upload = async_client_of(storage).vector_stores.file_batches.upload_and_poll(
+            "vs", files=[b"abcd"] * 100, max_concurrency=2)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(upload, 0.5)
+        sent = len(storage.seen)
+        await asyncio.sleep(0.7)
+        assert len(storage.seen) <= sent + 2  # those that were on their way
+
+    with Storage(wait=0.3) as storage:
+        start = time.monotonic()
+        asyncio.run(main(storage))
+        assert time.monotonic() - start < 5
+
+
+@IGNORE_WARNINGS
+def test_bulk_uploads_send_what_the_official_package_sends() -> None:
+    seen = []
+    for make in (lambda url: official_client(base_url=url), lambda url: OpenAI(
+            api_key=KEY, base_url=url)):
+        with RawServer(*[answer({"id": "a"})] * 2, answer(BATCHING),
+                       answer(dict(BATCHING, file_counts={"in_progress": 0}))) as server:
+            make(server.url).vector_stores.file_batches.upload_and_poll(
+                "vs", files=[("f", b"abcd"), ("f", b"abcd")], file_ids=["x"], poll_interval_ms=5)
+        seen.append([comparable(request) for request in server.requests])
+    assert seen[0] == seen[1] and len(seen[0]) == 4
+
+
 # ---- Progress ----
-
-Reports = List[Tuple[int, Optional[int]]]
-
 
 def test_progress_counts_the_bytes_of_an_upload_and_starts_again_with_a_retry(
     slept: List[float], tmp_path: pathlib.Path
