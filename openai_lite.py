@@ -96,8 +96,8 @@ if TYPE_CHECKING:
     from types import MethodType, TracebackType
     from typing import (
         IO, Any, AsyncGenerator, AsyncIterator, Callable, ClassVar, Coroutine, Dict, Generator,
-        Generic, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union,
-        overload,
+        Generic, Iterable, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple, Type,
+        TypeVar, Union, overload,
     )
 
     from typing_extensions import (
@@ -932,8 +932,6 @@ class LineCutter:
 #         RateLimitError 429       InternalServerError >= 500
 #     LengthFinishReasonError, ContentFilterFinishReasonError, OutputParseError
 #                                  the answer came, but cannot be parsed
-
-
 #     BulkUploadError              some of many files: uploaded, errors
 
 
@@ -11233,6 +11231,32 @@ class Webhooks(Resource[C]):
     ) -> WebhookEndpointTestResult:
         """Send a made-up event to a webhook; returns with what status it was answered."""
 
+    def unwrap(
+        self, payload: Union[str, bytes], headers: HeadersLike, *, secret: Optional[str] = None
+    ) -> UnwrapWebhookEvent:
+        """The event in the body of a request to a webhook, if verify_signature() finds it genuine.
+
+        `payload` is the body just as it came.  Needs no await in the async client either.
+        """
+        self.verify_signature(payload, headers, secret=secret)
+        import json
+
+        event: UnwrapWebhookEvent = decode(result_type("UnwrapWebhookEvent"), json.loads(payload))
+        return event
+
+    def verify_signature(
+        self, payload: Union[str, bytes], headers: HeadersLike, *, secret: Optional[str] = None,
+        tolerance: int = 300
+    ) -> None:
+        """Raise InvalidWebhookSignatureError unless OpenAI sent this, at most `tolerance` s ago.
+
+        `secret` is the signing secret of the webhook, or else the client's `webhook_secret`.
+        Raises ValueError if there is none, or if one of the three headers is missing.
+        """
+        check_signature(
+            payload, headers, self._client.webhook_secret if secret is None else secret, tolerance
+        )
+
 
 class WebhooksEventTypes(Resource[C]):
     """What events there are."""
@@ -11279,6 +11303,171 @@ class WebhookEndpointTestResult(BaseModel):
 class WebhookEventTypeList(BaseModel):
     data: List[str]
     object: Literal["list"]
+
+
+class WebhookEvent(BaseModel):
+    """What is sent to a webhook."""
+
+    id: str
+    created_at: int  # Unix time, in seconds
+    object: Optional[Literal["event"]] = None
+
+
+class IdWebhook(WebhookEvent):
+    data: WebhookData
+
+
+class BatchCompletedWebhookEvent(IdWebhook): type: Literal["batch.completed"]
+class BatchFailedWebhookEvent(IdWebhook): type: Literal["batch.failed"]
+class BatchExpiredWebhookEvent(IdWebhook): type: Literal["batch.expired"]
+class BatchCancelledWebhookEvent(IdWebhook): type: Literal["batch.cancelled"]
+class EvalRunSucceededWebhookEvent(IdWebhook): type: Literal["eval.run.succeeded"]
+class EvalRunFailedWebhookEvent(IdWebhook): type: Literal["eval.run.failed"]
+class EvalRunCanceledWebhookEvent(IdWebhook): type: Literal["eval.run.canceled"]
+class FineTuningJobSucceededWebhookEvent(IdWebhook): type: Literal["fine_tuning.job.succeeded"]
+class FineTuningJobFailedWebhookEvent(IdWebhook): type: Literal["fine_tuning.job.failed"]
+class FineTuningJobCancelledWebhookEvent(IdWebhook): type: Literal["fine_tuning.job.cancelled"]
+class ResponseCompletedWebhookEvent(IdWebhook): type: Literal["response.completed"]
+class ResponseFailedWebhookEvent(IdWebhook): type: Literal["response.failed"]
+class ResponseCancelledWebhookEvent(IdWebhook): type: Literal["response.cancelled"]
+class ResponseIncompleteWebhookEvent(IdWebhook): type: Literal["response.incomplete"]
+class AgentEnvironmentReadyWebhookEvent(IdWebhook): type: Literal["agent.environment.ready"]
+class AgentEnvironmentFailedWebhookEvent(IdWebhook): type: Literal["agent.environment.failed"]
+class AgentEnvironmentSuspendedWebhookEvent(IdWebhook): type: Literal["agent.environment.suspended"]
+class AgentEnvironmentExpiredWebhookEvent(IdWebhook): type: Literal["agent.environment.expired"]
+class SafetyAlertCreatedWebhookEvent(IdWebhook): type: Literal["safety.alert.created"]
+class SafetyOrgAlertCreatedWebhookEvent(IdWebhook): type: Literal["safety.org_alert.created"]
+class SafetyWarningIssuedWebhookEvent(IdWebhook): type: Literal["safety.warning_issued"]
+class SafetyDeactivationIssuedWebhookEvent(IdWebhook): type: Literal["safety.deactivation_issued"]
+
+
+class SessionWebhook(WebhookEvent):
+    data: SessionWebhookData
+
+
+class AgentSessionCreatedWebhookEvent(SessionWebhook): type: Literal["agent.session.created"]
+class AgentSessionInProgressWebhookEvent(SessionWebhook): type: Literal["agent.session.in_progress"]
+class AgentSessionIdleWebhookEvent(SessionWebhook): type: Literal["agent.session.idle"]
+class AgentSessionFailedWebhookEvent(SessionWebhook): type: Literal["agent.session.failed"]
+
+
+class AgentSessionActionRequiredWebhookEvent(WebhookEvent):
+    data: ActionRequiredWebhookData
+    type: Literal["agent.session.action_required"]
+
+
+class RealtimeCallIncomingWebhookEvent(WebhookEvent):
+    data: RealtimeCallWebhookData
+    type: Literal["realtime.call.incoming"]
+
+
+class LiveCallIncomingWebhookEvent(WebhookEvent):
+    data: LiveCallWebhookData
+    type: Literal["live.call.incoming"]
+
+
+class LiveTransportIncomingWebhookEvent(WebhookEvent):
+    data: LiveTransportWebhookData
+    type: Literal["live.transport.incoming"]
+
+
+class LiveTransportConnectedWebhookEvent(WebhookEvent):
+    data: LiveConnectionWebhookData
+    type: Literal["live.transport.connected"]
+
+
+class SafetyIdentifierBlockedWebhookEvent(WebhookEvent):
+    data: SafetyIdentifierWebhookData
+    type: Literal["safety_identifier.blocked"]
+
+
+class WebhookData(BaseModel):
+    id: str  # of the batch, response, job... that the event is about: retrieve() it
+
+
+class SessionWebhookData(BaseModel):
+    id: str
+    environment_type: str
+    connect: Optional[WebhookSessionConnect] = None
+    environment_id: Optional[str] = None
+
+
+class WebhookSessionConnect(BaseModel):
+    remote_url: str
+
+
+class ActionRequiredWebhookData(BaseModel):
+    id: str
+    required_action: WebhookRequiredAction
+
+
+class WebhookRequiredAction(BaseModel):
+    type: Literal[
+        "computer_use_approval_request", "mcp_approval_request", "function_call",
+        "environment_connection",
+    ]
+
+
+class RealtimeCallWebhookData(BaseModel):
+    """A call that came in: realtime.calls.accept() it."""
+
+    call_id: str
+    sip_headers: List[WebhookSipHeader]
+    sip_media_security: Union[Literal["rtp", "srtp"], str, None] = None
+
+
+class LiveCallWebhookData(BaseModel):
+    session_id: str
+    sip_headers: List[WebhookSipHeader]
+    sip_media_security: Union[Literal["rtp", "srtp"], str, None] = None
+
+
+class LiveTransportWebhookData(LiveCallWebhookData):
+    type: Literal["sip"]
+
+
+class LiveConnectionWebhookData(BaseModel):
+    session_id: str
+    type: Literal["webrtc"]
+
+
+class WebhookSipHeader(BaseModel):
+    name: str
+    value: str
+
+
+class SafetyIdentifierWebhookData(BaseModel):
+    safety_category: str
+    safety_identifier: str
+    model: Optional[str] = None
+    project_id: Optional[str] = None
+    request_id: Optional[str] = None
+
+
+UnwrapWebhookEvent = Union[
+    BatchCompletedWebhookEvent, BatchFailedWebhookEvent, BatchExpiredWebhookEvent,
+    BatchCancelledWebhookEvent, EvalRunSucceededWebhookEvent, EvalRunFailedWebhookEvent,
+    EvalRunCanceledWebhookEvent, FineTuningJobSucceededWebhookEvent,
+    FineTuningJobFailedWebhookEvent, FineTuningJobCancelledWebhookEvent,
+    ResponseCompletedWebhookEvent, ResponseFailedWebhookEvent, ResponseCancelledWebhookEvent,
+    ResponseIncompleteWebhookEvent, AgentEnvironmentReadyWebhookEvent,
+    AgentEnvironmentFailedWebhookEvent, AgentEnvironmentSuspendedWebhookEvent,
+    AgentEnvironmentExpiredWebhookEvent, SafetyAlertCreatedWebhookEvent,
+    SafetyOrgAlertCreatedWebhookEvent, SafetyWarningIssuedWebhookEvent,
+    SafetyDeactivationIssuedWebhookEvent, AgentSessionCreatedWebhookEvent,
+    AgentSessionInProgressWebhookEvent, AgentSessionIdleWebhookEvent,
+    AgentSessionFailedWebhookEvent, AgentSessionActionRequiredWebhookEvent,
+    RealtimeCallIncomingWebhookEvent, LiveCallIncomingWebhookEvent,
+    LiveTransportIncomingWebhookEvent, LiveTransportConnectedWebhookEvent,
+    SafetyIdentifierBlockedWebhookEvent,
+]
+
+if TYPE_CHECKING:
+
+    class HeadersLike(Protocol):
+        """A mapping, an email.message.Message, or whatever else has get()."""
+
+        def get(self, __name: str) -> Optional[str]: ...
 
 
 # ---- 8.23 Beta ---- https://platform.openai.com/docs/api-reference/introduction
@@ -17254,6 +17443,68 @@ def upload_parts(
 
 
 # ---- 9.7 Webhooks ---- https://platform.openai.com/docs/guides/webhooks
+# They are signed as https://www.standardwebhooks.com specifies it.
+
+
+def check_signature(
+    payload: Union[str, bytes], headers: HeadersLike, secret: Optional[str], tolerance: int
+) -> None:
+    """Raise InvalidWebhookSignatureError unless `payload` was signed with `secret` just now."""
+    import base64
+    import hmac
+
+    if not secret:  # an empty one would let everybody sign
+        raise ValueError(
+            "no webhook secret: pass secret=..., make the client with webhook_secret=..., or set "
+            "the environment variable OPENAI_WEBHOOK_SECRET"
+        )
+    if not isinstance(payload, (str, bytes, bytearray)):
+        raise TypeError(
+            f"payload must be the body as it came, str or bytes, not {type(payload).__name__}: "
+            f"what was parsed and put together again has another signature"
+        )
+    signatures = webhook_header(headers, "webhook-signature")
+    timestamp = webhook_header(headers, "webhook-timestamp")
+    message_id = webhook_header(headers, "webhook-id")
+    try:
+        age = int(time.time()) - int(timestamp)
+    except ValueError:
+        raise InvalidWebhookSignatureError("Invalid webhook timestamp format") from None
+    if abs(age) > tolerance:  # an old one may be a recording
+        raise InvalidWebhookSignatureError(
+            f"Webhook timestamp is too {'old' if age > 0 else 'new'}: by {abs(age) - tolerance} s"
+        )
+    key = secret.encode("utf-8")
+    if secret.startswith("whsec_"):
+        try:
+            key = base64.b64decode(secret[len("whsec_") :])
+        except ValueError:
+            raise ValueError("the webhook secret is broken: no base64 after whsec_") from None
+    body = payload.encode("utf-8") if isinstance(payload, str) else payload
+    signed = f"{message_id}.{timestamp}.".encode("utf-8") + body
+    expected = base64.b64encode(hmac.new(key, signed, "sha256").digest())
+    # Several, separated by spaces, while a secret is being replaced.
+    for signature in signatures.split():
+        given = signature[3:] if signature.startswith("v1,") else signature
+        if hmac.compare_digest(given.encode("utf-8", "replace"), expected):
+            return
+    raise InvalidWebhookSignatureError("The webhook was not signed with this secret")
+
+
+def webhook_header(headers: Any, name: str) -> str:
+    """A header from whatever the web framework has them in; names compare without case."""
+    value = headers.get(name)
+    if value is None and hasattr(headers, "items"):
+        # "HTTP_WEBHOOK_ID" is how CGI and WSGI write it.
+        names = (name, "http-" + name)
+        value = next(
+            (v for k, v in headers.items() if str(k).lower().replace("_", "-") in names), None
+        )
+    for variant in (name.title(), name.upper()):  # where only get() is left
+        value = headers.get(variant) if value is None else value
+    if not isinstance(value, str):
+        raise ValueError(f"Could not find {name} header")
+    return value
 
 
 ########################################################################

@@ -26,6 +26,7 @@ import functools
 import gc
 import gzip
 import hashlib
+import hmac
 import http.client
 import importlib
 import inspect
@@ -7647,6 +7648,190 @@ def test_bulk_uploads_send_what_the_official_package_sends() -> None:
     assert seen[0] == seen[1] and len(seen[0]) == 4
 
 
+# ---- 9.7 Webhooks ----
+
+SECRET = "whsec_" + base64.b64encode(b"a secret of 24 bytes ...").decode()
+EVENT = b'{"id": "evt_1", "object": "event", "created_at": 1, "type": "response.completed", ' \
+        b'"data": {"id": "resp_\xc3\xa9", "new": 1}}'
+
+
+def delivery(
+    payload: bytes = EVENT, secret: str = SECRET, age: float = 0, **changed: str
+) -> Dict[str, str]:
+    """The headers of a request to a webhook, signed as the API does it."""
+    stamp = str(int(time.time() - age))
+    key = base64.b64decode(secret[6:]) if secret.startswith("whsec_") else secret.encode()
+    signed = hmac.new(key, b"evt_1." + stamp.encode() + b"." + payload, "sha256").digest()
+    headers = {"webhook-id": "evt_1", "webhook-timestamp": stamp,
+               "webhook-signature": "v1," + base64.b64encode(signed).decode()}
+    headers.update((name.replace("_", "-"), value) for name, value in changed.items())
+    return headers
+
+
+class OnlyGet:
+    """Headers of which one knows nothing but get(), and only in one spelling."""
+
+    def __init__(self, headers: Dict[str, str]) -> None:
+        self.get = headers.get
+
+
+def http_message(headers: Dict[str, str]) -> Any:
+    lines = "".join(f"{k.title()}: {v}\r\n" for k, v in headers.items())
+    return http.client.parse_headers(io.BytesIO(lines.encode() + b"\r\n"))
+
+
+HEADER_KINDS: Dict[str, Callable[[Dict[str, str]], Any]] = {
+    "dict": dict, "title case": lambda h: {k.title(): v for k, v in h.items()},
+    "upper case": lambda h: {k.upper(): v for k, v in h.items()},
+    "odd case": lambda h: {k[0].upper() + k[1:]: v for k, v in h.items()},
+    "http.client": http_message, "Headers": openai.Headers,
+    "WSGI": lambda h: {"HTTP_" + k.upper().replace("-", "_"): v for k, v in h.items()},
+    "get": OnlyGet, "get Title": lambda h: OnlyGet({k.title(): v for k, v in h.items()}),
+    "pairs": lambda h: types.MappingProxyType({"Accept": "*/*", **h}),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("kind", HEADER_KINDS)
+def test_a_webhook_is_unwrapped_whatever_holds_its_headers(kind: str, make: Any) -> None:
+    client = make(api_key=KEY, webhook_secret=SECRET)
+    for payload in (EVENT, EVENT.decode("utf-8"), bytearray(EVENT)):
+        event = client.webhooks.unwrap(payload, HEADER_KINDS[kind](delivery()))
+        assert type(event) is openai.ResponseCompletedWebhookEvent
+        assert event.data.id == "resp_\u00e9" and event.to_dict() == json.loads(EVENT.decode())
+
+
+def test_a_genuine_webhook_is_told_from_others() -> None:
+    client = OpenAI(api_key=KEY, webhook_secret=SECRET)
+    check = client.webhooks.verify_signature
+    one = delivery()
+    old = one["webhook-signature"]
+    mine = delivery(secret="plain text")
+    fine: List[Tuple[Dict[str, str], Dict[str, Any]]] = [
+        (delivery(), {}), (delivery(age=290), {}), (delivery(age=-290), {}),
+        (delivery(age=900), {"tolerance": 1000}), (mine, {"secret": "plain text"}),
+        (dict(one, **{"webhook-signature": "v1,AAAA v1a,BBBB " + old}), {}),
+        (dict(one, **{"webhook-signature": old[3:]}), {}),
+    ]
+    for headers, options in fine:
+        check(EVENT, headers, **options)
+    forged: List[Tuple[bytes, Dict[str, str], Dict[str, Any], str]] = [
+        (EVENT + b" ", delivery(), {}, "not signed with this secret"),
+        (EVENT, delivery(), {"secret": "whsec_AAAA"}, "not signed"),
+        (EVENT, delivery(webhook_id="evt_2"), {}, "not signed"),
+        (EVENT, dict(delivery(age=100), **{"webhook-timestamp": str(int(time.time()))}), {},
+         "not signed"),
+        (EVENT, delivery(webhook_signature=""), {}, "not signed"),
+        (EVENT, delivery(webhook_signature="v1,\u00e9\u20ac v1 v1,"), {}, "not signed"),
+        (EVENT, delivery(webhook_signature="v2," + old[3:]), {}, "not signed"),
+        (EVENT, delivery(age=320), {}, "too old: by 2"), (EVENT, delivery(age=-320), {}, "too new"),
+        (EVENT, delivery(age=20), {"tolerance": 10}, "too old"),
+        (EVENT, delivery(webhook_timestamp="soon"), {}, "Invalid webhook timestamp format"),
+    ]
+    for payload, headers, options, message in forged:
+        with pytest.raises(openai.InvalidWebhookSignatureError, match=message):
+            check(payload, headers, **options)
+    for name in delivery():
+        with pytest.raises(ValueError, match=f"Could not find {name} header"):
+            check(EVENT, {k: v for k, v in delivery().items() if k != name})
+    given: Any = json.loads(EVENT.decode())
+    with pytest.raises(TypeError, match="the body as it came, str or bytes, not dict"):
+        check(given, delivery())
+    with pytest.raises(ValueError, match="no base64 after whsec_") as caught:
+        check(EVENT, delivery(), secret="whsec_0penSesame")
+    assert "0penSesame" not in str(caught.value)
+
+
+@BOTH
+def test_a_webhook_needs_a_secret_which_may_stand_in_the_environment(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match="OPENAI_WEBHOOK_SECRET"):
+        make(api_key=KEY).webhooks.unwrap(EVENT, delivery())
+    with pytest.raises(ValueError, match="OPENAI_WEBHOOK_SECRET"):  # it would let all through
+        make(api_key=KEY, webhook_secret="").webhooks.unwrap(EVENT, delivery(secret=""))
+    monkeypatch.setenv("OPENAI_WEBHOOK_SECRET", SECRET)
+    assert make(api_key=KEY).webhooks.unwrap(EVENT, delivery()).id == "evt_1"
+    with pytest.raises(openai.InvalidWebhookSignatureError):
+        make(api_key=KEY).webhooks.unwrap(EVENT, delivery(), secret="another")
+    client = make(api_key=KEY)
+    client.webhook_secret = "another"
+    assert client.webhooks.unwrap(EVENT, delivery(secret="another")).id == "evt_1"
+
+
+@pytest.mark.parametrize("event, kind, detail", [
+    ({"type": "video.completed", "data": {"id": "v"}}, "BaseModel", lambda e: e.data["id"] == "v"),
+    ({"type": "live.transport.connected", "data": {"session_id": "s", "type": "webrtc"}},
+     "LiveTransportConnectedWebhookEvent", lambda e: e.data.type == "webrtc"),
+    ({"type": "realtime.call.incoming",
+      "data": {"call_id": "c", "sip_headers": [{"name": "From", "value": "x"}]}},
+     "RealtimeCallIncomingWebhookEvent", lambda e: e.data.sip_headers[0].name == "From"),
+    ({"type": "agent.session.action_required",
+      "data": {"id": "s", "required_action": {"type": "function_call"}}},
+     "AgentSessionActionRequiredWebhookEvent",
+     lambda e: e.data.required_action.type == "function_call"),
+])
+def test_webhook_events_are_told_apart_and_unknown_ones_kept(
+    event: Any, kind: str, detail: Any
+) -> None:
+    payload = json.dumps(event).encode()
+    client = OpenAI(api_key=KEY, webhook_secret=SECRET)
+    found = client.webhooks.unwrap(payload, delivery(payload))
+    assert type(found).__name__ == kind and detail(found)
+    broken = b'{"type": '
+    with pytest.raises(ValueError):
+        client.webhooks.unwrap(broken, delivery(broken))
+
+
+@IGNORE_WARNINGS
+def test_every_official_webhook_event_is_declared_and_verified_alike() -> None:
+    theirs = importlib.import_module("openai.types.webhooks") if official() else None
+    union = getattr(theirs, "UnwrapWebhookEvent")
+    ours: Any = openai.result_type("UnwrapWebhookEvent")
+    found: Fields = {}
+    compare_types(union, ours, found, set())
+    assert not [f"{model}.{name}" for model, fields in found.items()
+                for name, declared in fields.items() if not declared]
+    names = {model.__name__ for model in union_members(union)}
+    assert names <= {model.__name__ for model in openai.members_of(ours)}
+    named = {name for name in dir(theirs) if name.endswith("WebhookEvent")}
+    assert not [name for name in named if not hasattr(openai, name)]
+    client = official_client(webhook_secret=SECRET)
+    lite = OpenAI(api_key=KEY, webhook_secret=SECRET)
+    for model in union_members(union):
+        kind = literals_in(model.model_fields["type"].annotation)[0]
+        payload = json.dumps({"id": "e", "type": kind, "data": {}}).encode()
+        headers = delivery(payload)
+        event = lite.webhooks.unwrap(payload, headers)
+        assert type(client.webhooks.unwrap(payload, headers)).__name__ == type(event).__name__
+    for headers in (delivery(webhook_signature="v1,AAAA"), delivery(age=301), {}, delivery(age=-9)):
+        outcomes = []
+        for one in (client, lite):
+            try:
+                outcomes.append(one.webhooks.verify_signature(EVENT, headers))
+            except ValueError as err:
+                outcomes.append(type(err).__name__)
+        assert outcomes[0] == outcomes[1]
+
+
+def test_the_local_server_signs_the_events_that_it_sends(client: OpenAI) -> None:
+    got: List[Tuple[str, bytes]] = []
+
+    def receive(conn: socket.socket) -> None:
+        file = conn.makefile("rb")
+        head = read_request_head(file)
+        got.append((head, file.read(int(headers_of(head)["content-length"]))))
+        conn.sendall(answer({}))
+
+    with listening(receive) as port:
+        made = client.webhooks.create(
+            event_types=["batch.completed"], name="w", url=f"http://127.0.0.1:{port}/hook")
+        client.webhooks.test(made.id, event_type="batch.completed")
+    (head, body), = got
+    event = client.webhooks.unwrap(body, headers_of(head), secret=made.signing_secret)
+    assert isinstance(event, openai.BatchCompletedWebhookEvent) and event.data.id
+
+
 # ---- Progress ----
 
 def test_progress_counts_the_bytes_of_an_upload_and_starts_again_with_a_retry(
@@ -8045,6 +8230,12 @@ def sync(client: OpenAI, flag: bool) -> None:
     # VectorStoreFile
     reveal_type(client.beta.threads.runs.create_and_poll(thread_id="t", assistant_id="a"))
     # Run
+    reveal_type(client.uploads.upload_file_chunked(file=b"", mime_type="", purpose="batch"))
+    # Upload
+    hook = client.webhooks.unwrap(b"", {"webhook-id": "x"})
+    if hook.type == "realtime.call.incoming":
+        reveal_type(hook.data.call_id)
+        # str
     tool = openai.FunctionTool(type="function", name="f", parameters={}, strict=True)
     mixed = client.responses.create(model="m", input=[], tools=[tool, {"type": "web_search"}])
     for item in mixed.output:
@@ -8092,6 +8283,8 @@ async def asynchronous(client: AsyncOpenAI) -> None:
     # str
     reveal_type(await client.vector_stores.file_batches.poll("b", vector_store_id="v"))
     # VectorStoreFileBatch
+    reveal_type(client.webhooks.verify_signature("", {}))
+    # None
 
 reveal_type(openai.chat.completions.create(model="m", messages=[]))
 # ChatCompletion
