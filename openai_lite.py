@@ -69,12 +69,13 @@ __all__ = [
     "ContentFilterFinishReasonError", "DEFAULT_CONNECTION_LIMITS", "DEFAULT_MAX_RETRIES",
     "DEFAULT_TIMEOUT", "DataResidency", "DefaultAioHttpClient", "DefaultAsyncHttpx2Client",
     "DefaultAsyncHttpxClient", "DefaultHttpx2Client", "DefaultHttpxClient", "HTTPRequest",
-    "HTTPResponse", "HTTPTransport", "HttpxBinaryResponseContent", "InternalServerError",
-    "InvalidWebhookSignatureError", "LengthFinishReasonError", "Limits", "NOT_GIVEN", "NoneType",
-    "NotFoundError", "NotGiven", "OAuthError", "Omit", "OpenAI", "OpenAIError", "OutputParseError",
-    "PermissionDeniedError", "RateLimitError", "RequestOptions", "Stream", "Timeout",
-    "UnprocessableEntityError", "__title__", "__version__", "file_from_path", "function_tool",
-    "httpx", "not_given", "omit", "pydantic_function_tool", "pydantic_responses_function_tool",
+    "HTTPResponse", "HTTPTransport", "HttpxBinaryResponseContent", "IncompleteStreamError",
+    "InternalServerError", "InvalidWebhookSignatureError", "LengthFinishReasonError", "Limits",
+    "NOT_GIVEN", "NoneType", "NotFoundError", "NotGiven", "OAuthError", "Omit", "OpenAI",
+    "OpenAIError", "OutputParseError", "PermissionDeniedError", "RateLimitError", "RequestOptions",
+    "Stream", "Timeout", "UnprocessableEntityError", "__title__", "__version__", "file_from_path",
+    "function_tool", "httpx", "not_given", "omit", "pydantic_function_tool",
+    "pydantic_responses_function_tool",
 ]
 
 
@@ -157,6 +158,9 @@ else:
 
         def __init__(self, origin, args):
             self.__origin__, self.__args__ = origin, args
+
+        def __getitem__(self, _):  # of a generic alias; which types they are is for checkers
+            return self
 
         def __repr__(self):
             return f"{self.__origin__}{list(self.__args__)}"
@@ -414,6 +418,8 @@ def is_iterator(value: Any) -> bool:
 def jsonable(value: Any) -> Any:
     """What `json` asks about a value that it does not know."""
     if isinstance(value, BaseModel):
+        if value._not_sent:
+            return {k: v for k, v in value.__dict__.items() if k not in value._not_sent}
         return value.__dict__
     if isinstance(value, Omit) or is_iterator(value):
         raise OmitInside()
@@ -924,7 +930,7 @@ class LineCutter:
 #   OpenAIError                    also raised for a wrong configuration
 #     APIError                     message, request, body, code, param, type
 #       APIConnectionError         no complete answer: DNS, TCP, TLS, proxy, or the peer hung up
-#         APITimeoutError
+#         APITimeoutError          IncompleteStreamError
 #       APIResponseValidationError an answer that is not what it says it is
 #       APIStatusError             status 4xx or 5xx: status_code, response, request_id
 #         BadRequestError 400      AuthenticationError 401 (OAuthError)  PermissionDeniedError 403
@@ -1020,6 +1026,12 @@ class OAuthError(AuthenticationError):
         message = details.get("error_description") or "OAuth authentication error."
         super().__init__(message, response=response, body=body)
         self.error: Optional[str] = details.get("error")
+
+
+class IncompleteStreamError(APIConnectionError, RuntimeError):
+    """A stream ended before the server marked its end; `snapshot` is what had come until then."""
+
+    snapshot: Any = None
 
 
 class LengthFinishReasonError(OpenAIError):
@@ -2672,6 +2684,7 @@ class BaseModel:
 
     __slots__ = ("__dict__", "__weakref__", "_id_of_request")
     _api_names: ClassVar[Mapping[str, str]] = {}  # {field: key}, where they differ by more than "_"
+    _not_sent: ClassVar[Sequence[str]] = ()  # what is ours, and not for the API
 
     def __init__(self, **fields: Any) -> None:
         keys = keys_of(type(self))
@@ -4268,6 +4281,8 @@ else:
             return kwargs
 
         def prepare(self, api, args, kwargs):
+            if self.method is None:
+                self.make_method()
             kwargs = self.bind(args, kwargs)
             if self.deprecated and not api._quiet:
                 import warnings
@@ -4505,10 +4520,7 @@ else:
             return lambda steps: helper(steps, deprecated=deprecated)
 
         def method(api, *args, **kwargs):
-            if api._view:
-                raise AttributeError(
-                    f"{steps.__qualname__} takes several calls: it has no view of a single response"
-                )
+            without_views(api, steps.__name__)
             if deprecated and not api._quiet:
                 import warnings
 
@@ -4529,13 +4541,8 @@ def handled(endpoint: Any) -> Any:
     """Make a method of an endpoint that streams a run: it returns a manager of a handler (9.4)."""
 
     def method(api: Any, *, event_handler: Any = None, **params: Any) -> Any:
-        if api._view:
-            raise AttributeError(
-                f"{method.__qualname__} gives its events to a handler: it has no view of a response"
-            )
+        without_views(api, method.__name__)
         mine = {"X-Stainless-Custom-Event-Handler": "true" if event_handler else "false"}
-        if endpoint.method is None:
-            endpoint.make_method()
         call = endpoint.prepare(
             api, (), dict(params, extra_headers={**mine, **(params.get("extra_headers") or {})})
         )
@@ -4550,6 +4557,12 @@ def handled(endpoint: Any) -> Any:
 def helped_by(name: str) -> Dict[str, str]:
     """The headers of an Assistants request, one that tells which helper sends it."""
     return dict(ASSISTANTS_V2, **{"X-Stainless-Stream-Helper": name})
+
+
+def without_views(api: Any, name: str) -> None:
+    """Refuse a helper in the views: there is no single response to look at."""
+    if api._view:
+        raise AttributeError(f"{type(api).__name__}.{name} has no view of a single response")
 
 
 class Pause:
@@ -5825,6 +5838,54 @@ ToolImageModel = Literal[
 ToolImageQuality = Literal["low", "medium", "high", "xhigh", "max", "auto"]
 
 
+def with_flat_tools(call: Call) -> None:
+    """Function tools may be given as for chat completions, as function_tool() makes them."""
+    if call.body.get("tools"):
+        call.body["tools"] = [*map(flat_tool, call.body["tools"])]
+
+
+def parsing_response(call: Call) -> None:
+    """Ask for the schema of a class, and parse the answer as that or another class."""
+    kind, parse_as = (call.body.pop(name, omit) for name in ("text_format", "parse_as"))
+    text_for_class(call.body, kind)
+    kind = parser_of(call.body, kind, parse_as)
+    with_flat_tools(call)
+    tools = call.body.get("tools") or []
+    call.body = {
+        name: call.body[name]
+        for name in sorted(call.body, key=lambda name: (name not in LEADING_KEYS, name))
+    }
+    call.finish = lambda parsed: parsed_response(parsed, kind, tools)
+
+
+def text_for_class(body: Dict[str, Any], kind: Any) -> None:
+    """Put the schema of a class into `text`, whose other fields stay."""
+    if not isinstance(kind, Omit):
+        if "format" in (body.get("text") or {}):
+            raise TypeError("give text_format or a format in `text`, not both")
+        body["text"] = dict(body.get("text") or {}, format=text_format_of(kind))
+
+
+def parser_of(body: Mapping[str, Any], kind: Any, parse_as: Any) -> Any:
+    """The class of the answer: the input may have updated the format that the request asks for."""
+    updates = [
+        item["text"]["format"]
+        for item in (body["input"] if isinstance(body.get("input"), list) else ())
+        if isinstance(item, dict) and item.get("type") == "configuration_update"
+        and (item.get("text") or {}).get("format")
+    ]
+    if updates and updates[-1].get("type") == "text":
+        if parse_as is not None and not isinstance(parse_as, Omit):
+            raise TypeError("parse_as does not go with an update of the format to plain text")
+        return None
+    asked = (body.get("text") or {}).get("format")
+    if updates and isinstance(parse_as, Omit) and kind and updates[-1] != asked:
+        raise TypeError(
+            "the input updates the format: pass its class as parse_as, or parse_as=None for text"
+        )
+    return kind if isinstance(parse_as, Omit) else parse_as
+
+
 class Responses(Resource[C]):
     """Generate text, images, calls of your functions: the API that succeeds chat completions."""
 
@@ -5840,7 +5901,7 @@ class Responses(Resource[C]):
         self, *, stream: Literal[True], **params: Unpack[ResponseCreateParams]
     ) -> ResponseStreamEvent: ...
 
-    @POST("/responses", plain=_create_plain, events=_create_events)
+    @POST("/responses", plain=_create_plain, events=_create_events, adjust=with_flat_tools)
     def create(
         self, *, stream: Optional[bool] = omit, **params: Unpack[ResponseCreateParams]
     ) -> Response:
@@ -5849,6 +5910,119 @@ class Responses(Resource[C]):
         Returns the Response once it is complete, or with `stream=True` its events as they happen.
         With `background=True` it returns at once: ask retrieve() until `status` is final.
         """
+
+    if TYPE_CHECKING:
+
+        @overload
+        def parse(
+            self: Responses[OpenAI], *, text_format: Type[T],
+            **params: Unpack[ResponseParseParams]
+        ) -> ParsedResponse[T]: ...
+        @overload
+        def parse(
+            self: Responses[OpenAI], *, parse_as: Type[T], text_format: Any = ...,
+            **params: Unpack[ResponseParseParams]
+        ) -> ParsedResponse[T]: ...
+        @overload
+        def parse(
+            self: Responses[OpenAI], *, parse_as: None = ..., **params: Unpack[ResponseParseParams]
+        ) -> ParsedResponse[None]: ...
+        @overload
+        def parse(
+            self: Responses[AsyncOpenAI], *, text_format: Type[T],
+            **params: Unpack[ResponseParseParams]
+        ) -> Coroutine[Any, Any, ParsedResponse[T]]: ...
+        @overload
+        def parse(
+            self: Responses[AsyncOpenAI], *, parse_as: Type[T], text_format: Any = ...,
+            **params: Unpack[ResponseParseParams]
+        ) -> Coroutine[Any, Any, ParsedResponse[T]]: ...
+        @overload
+        def parse(
+            self: Responses[AsyncOpenAI], *, parse_as: None = ...,
+            **params: Unpack[ResponseParseParams]
+        ) -> Coroutine[Any, Any, ParsedResponse[None]]: ...
+        @overload
+        def parse(
+            self: Responses[Raw[OpenAI]], *, text_format: Type[T], parse_as: Any = ...,
+            **params: Unpack[ResponseParseParams]
+        ) -> LegacyAPIResponse[ParsedResponse[T]]: ...
+        @overload
+        def parse(
+            self: Responses[Raw[AsyncOpenAI]], *, text_format: Type[T], parse_as: Any = ...,
+            **params: Unpack[ResponseParseParams]
+        ) -> Coroutine[Any, Any, LegacyAPIResponse[ParsedResponse[T]]]: ...
+        def parse(self, **params: Any) -> Any: ...
+
+        @overload
+        def stream(
+            self: Responses[OpenAI], *, text_format: Type[T], **params: Unpack[ResponseStreamParams]
+        ) -> StreamManager[ResponseStream[T]]: ...
+        @overload
+        def stream(
+            self: Responses[OpenAI], **params: Unpack[ResponseStreamParams]
+        ) -> StreamManager[ResponseStream[None]]: ...
+        @overload
+        def stream(
+            self: Responses[AsyncOpenAI], *, text_format: Type[T],
+            **params: Unpack[ResponseStreamParams]
+        ) -> AsyncStreamManager[AsyncResponseStream[T]]: ...
+        @overload
+        def stream(
+            self: Responses[AsyncOpenAI], **params: Unpack[ResponseStreamParams]
+        ) -> AsyncStreamManager[AsyncResponseStream[None]]: ...
+        def stream(self, **params: Any) -> Any: ...
+
+    else:
+
+        @POST("/responses", adjust=parsing_response)
+        def parse(
+            self, *, text_format: Any = omit, parse_as: Any = omit,
+            **params: Unpack[ResponseParseParams]
+        ) -> ParsedResponse:
+            """Ask for an answer that is an object of a class of yours, and get the object.
+
+            `text_format` is a dataclass, a TypedDict or a pydantic model; the object is in
+            `output_parsed`.  Arguments of strict function tools are parsed too.  `parse_as` is the
+            class where the conversation, not this request, decides the format; None: plain text.
+            Raises OutputParseError.
+            """
+
+        def stream(self, **params):
+            """Stream a response as events, and accumulate it.
+
+            Use it in `with`: that gives a ResponseStream, whose get_final_response() has the whole,
+            parsed as by parse().  `response_id` streams a response that exists already, from
+            `starting_after` on.
+            """
+            without_views(self, "stream")
+            params = {n: value for n, value in params.items() if not isinstance(value, Omit)}
+            kind = params.pop("text_format", omit)
+            tools = params["tools"] = [*(params.get("tools") or ())]
+            after = params.pop("starting_after", None)
+            if "response_id" in params or after is not None:
+                known = {"response_id", "include", "tools", *OPTION_NAMES}
+                others = [name for name in params if name not in known]
+                if others or "response_id" not in params:
+                    raise ValueError(
+                        "response_id streams what exists: leave out " + ", ".join(others)
+                        if others else "starting_after needs a response_id"
+                    )
+                params.setdefault("include", [])
+                endpoint = Responses.retrieve
+            else:
+                for name in ("input", "model"):
+                    if name not in params:
+                        raise ValueError(f"a new response needs {name}; an old one, response_id")
+                text_for_class(params, kind)
+                endpoint = Responses.create
+            if not tools or endpoint is Responses.retrieve:
+                del params["tools"]
+            call = endpoint.prepare(self, (), dict(params, stream=True))
+            state = ResponseStreamState(
+                text_format=kind, input_tools=tools, starting_after=after
+            )
+            return stream_manager(self, call, state, ResponseStream, AsyncResponseStream)
 
     def _retrieve_plain(
         self, response_id: str, *, stream: Optional[Literal[False]] = ...,
@@ -5929,6 +6103,17 @@ class ResponseCreateParams(Options, total=False):
     user: str  # older name of safety_identifier
 
 
+class ResponseParseParams(ResponseCreateParams, total=False):
+    """The parameters of responses.parse()."""
+    verbosity: Optional[Literal["low", "medium", "high"]]
+
+
+class ResponseStreamParams(ResponseCreateParams, total=False):
+    """The parameters of responses.stream()."""
+    response_id: str
+    starting_after: int
+
+
 class ResponseRetrieveParams(Options, total=False):
     """The parameters of responses.retrieve()."""
     include: List[ResponseIncludable]  # what else to return
@@ -5956,7 +6141,7 @@ class ResponsesInputTokens(Resource[C]):
     with_raw_response: ResponsesInputTokens[Raw[C]]
     with_streaming_response: ResponsesInputTokens[Streamed[C]]
 
-    @POST("/responses/input_tokens")
+    @POST("/responses/input_tokens", adjust=with_flat_tools)
     def count(
         self, *, conversation: Optional[Union[str, Like[ResponseConversationParamParam]]] = omit,
         input: Optional[Union[str, Iterable[Like[ResponseInputItem]]]] = omit,
@@ -7263,6 +7448,38 @@ class ResponseUsageInputTokensDetailsCacheWriteTokensDetails(BaseModel):
     ttl_30m_tokens: int
 
 
+class ParsedResponse(Response, Generic[T]):
+    """A response with what was parsed of it."""
+
+    output: List[ParsedResponseOutputItem[T]]  # type: ignore[assignment]
+
+    @property
+    def output_parsed(self) -> Optional[T]:
+        """The first object that was parsed; None if there is none, as for a refusal."""
+        for item in self.output or ():
+            for part in (item.content or ()) if item.type == "message" else ():
+                if part.type == "output_text" and part.parsed is not None:
+                    return part.parsed
+        return None
+
+
+class ParsedResponseOutputMessage(ResponseOutputMessage, Generic[T]):
+    content: List[  # type: ignore[assignment]
+        Union[ParsedResponseOutputText[T], ResponseOutputRefusal]
+    ]
+
+
+class ParsedResponseOutputText(ResponseOutputText, Generic[T]):
+    _not_sent = ("parsed",)
+    parsed: Optional[T] = None
+
+
+class ParsedResponseFunctionToolCall(ResponseFunctionToolCall):
+    _not_sent = ("parsed_arguments",)
+    # of the model or function that the tool was made of; else as JSON has it
+    parsed_arguments: object = None
+
+
 class CompactedResponse(BaseModel):
     """A conversation made small."""
 
@@ -7691,17 +7908,23 @@ ResponseInputItem = Union[
     ResponseCustomToolCallOutput, ResponseCustomToolCall, ResponseInputCompactionTrigger,
     ResponseItemReference, ResponseProgram, ResponseProgramOutput,
 ]
-ResponseOutputItem = Union[
-    ResponseOutputMessage, ResponseFileSearchToolCall, ResponseFunctionToolCall,
-    ResponseFunctionToolCallOutputItem, ResponseFunctionWebSearch, ResponseComputerToolCall,
-    ResponseComputerToolCallOutputItem, ResponseReasoningItem, ResponseProgram,
-    ResponseProgramOutput, ResponseToolSearchCall, ResponseToolSearchOutputItem,
-    ResponseAdditionalTools, ResponseCompactionItem, ResponseImageGenerationCall,
-    ResponseCodeInterpreterToolCall, ResponseLocalShellCall, ResponseLocalShellCallOutput,
-    ResponseFunctionShellToolCall, ResponseFunctionShellToolCallOutput, ResponseApplyPatchToolCall,
+ResponseOtherOutputItem = Union[
+    ResponseFileSearchToolCall, ResponseFunctionToolCallOutputItem, ResponseFunctionWebSearch,
+    ResponseComputerToolCall, ResponseComputerToolCallOutputItem, ResponseReasoningItem,
+    ResponseProgram, ResponseProgramOutput, ResponseToolSearchCall,
+    ResponseToolSearchOutputItem, ResponseAdditionalTools, ResponseCompactionItem,
+    ResponseImageGenerationCall, ResponseCodeInterpreterToolCall, ResponseLocalShellCall,
+    ResponseLocalShellCallOutput, ResponseFunctionShellToolCall,
+    ResponseFunctionShellToolCallOutput, ResponseApplyPatchToolCall,
     ResponseApplyPatchToolCallOutput, ResponseMcpCall, ResponseMcpListTools,
     ResponseMcpApprovalRequest, ResponseMcpApprovalResponse, ResponseCustomToolCall,
     ResponseCustomToolCallOutputItem,
+]
+ResponseOutputItem = Union[
+    ResponseOutputMessage, ResponseFunctionToolCall, ResponseOtherOutputItem
+]
+ParsedResponseOutputItem = Union[
+    ParsedResponseOutputMessage[T], ParsedResponseFunctionToolCall, ResponseOtherOutputItem
 ]
 ResponseToolChoice = Union[
     ToolChoiceAllowed, ToolChoiceTypes, ToolChoiceFunction, ToolChoiceMcp, ToolChoiceCustom,
@@ -7743,33 +7966,36 @@ ResponseItem = Union[
     ResponseMcpApprovalResponse, ResponseMcpCall, ResponseCustomToolCallItem,
     ResponseCustomToolCallOutputItem,
 ]
-ResponseStreamEvent = Union[
+ResponseOtherStreamEvent = Union[
     ResponseAudioDeltaEvent, ResponseAudioDoneEvent, ResponseAudioTranscriptDeltaEvent,
     ResponseAudioTranscriptDoneEvent, ResponseCodeInterpreterCallCodeDeltaEvent,
     ResponseCodeInterpreterCallCodeDoneEvent, ResponseCodeInterpreterCallCompletedEvent,
     ResponseCodeInterpreterCallInProgressEvent, ResponseCodeInterpreterCallInterpretingEvent,
-    ResponseCompactionCompactingEvent, ResponseCompletedEvent, ResponseContentPartAddedEvent,
+    ResponseCompactionCompactingEvent, ResponseContentPartAddedEvent,
     ResponseContentPartDoneEvent, ResponseCreatedEvent, ResponseErrorEvent,
     ResponseFileSearchCallCompletedEvent, ResponseFileSearchCallInProgressEvent,
-    ResponseFileSearchCallSearchingEvent, ResponseFunctionCallArgumentsDeltaEvent,
-    ResponseFunctionCallArgumentsDoneEvent, ResponseShellCallCommandAddedEvent,
-    ResponseShellCallCommandDeltaEvent, ResponseShellCallCommandDoneEvent,
-    ResponseShellCallOutputContentDeltaEvent, ResponseShellCallOutputContentDoneEvent,
-    ResponseInProgressEvent, ResponseFailedEvent, ResponseIncompleteEvent,
-    ResponseOutputItemAddedEvent, ResponseOutputItemDoneEvent,
+    ResponseFileSearchCallSearchingEvent, ResponseFunctionCallArgumentsDoneEvent,
+    ResponseShellCallCommandAddedEvent, ResponseShellCallCommandDeltaEvent,
+    ResponseShellCallCommandDoneEvent, ResponseShellCallOutputContentDeltaEvent,
+    ResponseShellCallOutputContentDoneEvent, ResponseInProgressEvent, ResponseFailedEvent,
+    ResponseIncompleteEvent, ResponseOutputItemAddedEvent, ResponseOutputItemDoneEvent,
     ResponseReasoningSummaryPartAddedEvent, ResponseReasoningSummaryPartDoneEvent,
     ResponseReasoningSummaryTextDeltaEvent, ResponseReasoningSummaryTextDoneEvent,
     ResponseReasoningTextDeltaEvent, ResponseReasoningTextDoneEvent, ResponseRefusalDeltaEvent,
-    ResponseRefusalDoneEvent, ResponseTextDeltaEvent, ResponseTextDoneEvent,
-    ResponseWebSearchCallCompletedEvent, ResponseWebSearchCallInProgressEvent,
-    ResponseWebSearchCallSearchingEvent, ResponseImageGenCallCompletedEvent,
-    ResponseImageGenCallGeneratingEvent, ResponseImageGenCallInProgressEvent,
-    ResponseImageGenCallPartialImageEvent, ResponseMcpCallArgumentsDeltaEvent,
-    ResponseMcpCallArgumentsDoneEvent, ResponseMcpCallCompletedEvent, ResponseMcpCallFailedEvent,
-    ResponseMcpCallInProgressEvent, ResponseMcpListToolsCompletedEvent,
-    ResponseMcpListToolsFailedEvent, ResponseMcpListToolsInProgressEvent,
-    ResponseOutputTextAnnotationAddedEvent, ResponseQueuedEvent,
-    ResponseCustomToolCallInputDeltaEvent, ResponseCustomToolCallInputDoneEvent,
+    ResponseRefusalDoneEvent, ResponseWebSearchCallCompletedEvent,
+    ResponseWebSearchCallInProgressEvent, ResponseWebSearchCallSearchingEvent,
+    ResponseImageGenCallCompletedEvent, ResponseImageGenCallGeneratingEvent,
+    ResponseImageGenCallInProgressEvent, ResponseImageGenCallPartialImageEvent,
+    ResponseMcpCallArgumentsDeltaEvent, ResponseMcpCallArgumentsDoneEvent,
+    ResponseMcpCallCompletedEvent, ResponseMcpCallFailedEvent, ResponseMcpCallInProgressEvent,
+    ResponseMcpListToolsCompletedEvent, ResponseMcpListToolsFailedEvent,
+    ResponseMcpListToolsInProgressEvent, ResponseOutputTextAnnotationAddedEvent,
+    ResponseQueuedEvent, ResponseCustomToolCallInputDeltaEvent,
+    ResponseCustomToolCallInputDoneEvent,
+]
+ResponseStreamEvent = Union[
+    ResponseTextDeltaEvent, ResponseTextDoneEvent, ResponseFunctionCallArgumentsDeltaEvent,
+    ResponseCompletedEvent, ResponseOtherStreamEvent,
 ]
 
 if TYPE_CHECKING:
@@ -7808,6 +8034,24 @@ ChatCompletionRole = Literal["developer", "system", "user", "assistant", "tool"]
 ServiceTier = Literal["auto", "default", "flex", "scale", "priority", "fast"]
 
 
+def parsing_chat(call: Call) -> None:
+    """Ask for the schema of a class, and parse the answer."""
+    body, kind = call.body, call.body.get("response_format", omit)
+    tools = [*body["tools"]] if "tools" in body else []
+    for tool in tools:
+        function = fields_in(tool).get("function")
+        if function is None:
+            raise ValueError(f"only function tools can be parsed, not {fields_in(tool)['type']!r}")
+        if not is_strict(tool):
+            raise ValueError(f"the tool {fields_in(function)['name']!r} must have `strict: True`")
+    if "response_format" in body:
+        body["response_format"] = response_format_of(kind)
+    if tools:
+        body["tools"] = tools
+    call.body = dict({"model": body.pop("model"), "stream": False}, **body)
+    call.finish = lambda parsed: parsed_chat(parsed, kind, tools)
+
+
 class Chat(Resource[C]):
     """The group of the chat completions."""
 
@@ -7841,6 +8085,98 @@ class ChatCompletions(Resource[C]):
         are written: `chunk.choices[0].delta.content` holds the next piece of text.
         """
 
+    if TYPE_CHECKING:
+
+        @overload
+        def parse(
+            self: ChatCompletions[OpenAI], *, response_format: Type[T],
+            **params: Unpack[ChatCompletionParams]
+        ) -> ParsedChatCompletion[T]: ...
+        @overload
+        def parse(
+            self: ChatCompletions[OpenAI], **params: Unpack[ChatCompletionParams]
+        ) -> ParsedChatCompletion[None]: ...
+        @overload
+        def parse(
+            self: ChatCompletions[AsyncOpenAI], *, response_format: Type[T],
+            **params: Unpack[ChatCompletionParams]
+        ) -> Coroutine[Any, Any, ParsedChatCompletion[T]]: ...
+        @overload
+        def parse(
+            self: ChatCompletions[AsyncOpenAI], **params: Unpack[ChatCompletionParams]
+        ) -> Coroutine[Any, Any, ParsedChatCompletion[None]]: ...
+        @overload
+        def parse(
+            self: ChatCompletions[Raw[OpenAI]], *, response_format: Type[T],
+            **params: Unpack[ChatCompletionParams]
+        ) -> LegacyAPIResponse[ParsedChatCompletion[T]]: ...
+        @overload
+        def parse(
+            self: ChatCompletions[Raw[AsyncOpenAI]], *, response_format: Type[T],
+            **params: Unpack[ChatCompletionParams]
+        ) -> Coroutine[Any, Any, LegacyAPIResponse[ParsedChatCompletion[T]]]: ...
+        def parse(self, **params: Any) -> Any: ...
+
+        @overload
+        def stream(
+            self: ChatCompletions[OpenAI], *, response_format: Type[T],
+            **params: Unpack[ChatCompletionParams]
+        ) -> StreamManager[ChatCompletionStream[T]]: ...
+        @overload
+        def stream(
+            self: ChatCompletions[OpenAI], **params: Unpack[ChatCompletionCreateParams]
+        ) -> StreamManager[ChatCompletionStream[None]]: ...
+        @overload
+        def stream(
+            self: ChatCompletions[AsyncOpenAI], *, response_format: Type[T],
+            **params: Unpack[ChatCompletionParams]
+        ) -> AsyncStreamManager[AsyncChatCompletionStream[T]]: ...
+        @overload
+        def stream(
+            self: ChatCompletions[AsyncOpenAI], **params: Unpack[ChatCompletionCreateParams]
+        ) -> AsyncStreamManager[AsyncChatCompletionStream[None]]: ...
+        def stream(self, **params: Any) -> Any: ...
+
+    else:
+
+        @POST(
+            "/chat/completions", headers={"X-Stainless-Helper-Method": "chat.completions.parse"},
+            adjust=parsing_chat,
+        )
+        def parse(
+            self, *, response_format: Any = omit, **params: Unpack[ChatCompletionParams]
+        ) -> ParsedChatCompletion:
+            """Ask for an answer that is an object of a class of yours, and get the object.
+
+            `response_format` is a dataclass, a TypedDict or a pydantic model; the object is in
+            `choices[0].message.parsed`.  Arguments of strict function tools are parsed too.
+            Raises LengthFinishReasonError, ContentFilterFinishReasonError, OutputParseError, and
+            ValueError for tools that are not strict functions.
+            """
+
+        def stream(self, **params):
+            """Stream an answer as events, and accumulate it.
+
+            Use it in `with`: that gives a ChatCompletionStream, whose events have a `type` such as
+            "content.delta" and whose get_final_completion() has the whole, parsed as by parse().
+            """
+            without_views(self, "stream")
+            kind = params.get("response_format", omit)
+            if "tools" in params and not isinstance(params["tools"], Omit):
+                params["tools"] = [*params["tools"]]
+            headers = {"X-Stainless-Helper-Method": "chat.completions.stream"}
+            headers.update(params.get("extra_headers") or {})
+            params.update(
+                response_format=response_format_of(kind), stream=True, extra_headers=headers
+            )
+            state = ChatCompletionStreamState(
+                response_format=kind, input_tools=params.get("tools", omit)
+            )
+            call = ChatCompletions.create.prepare(self, (), params)
+            return stream_manager(
+                self, call, state, ChatCompletionStream, AsyncChatCompletionStream
+            )
+
     @GET("/chat/completions/{completion_id}")
     def retrieve(self, completion_id: str, **options: Unpack[Options]) -> ChatCompletion:
         """Fetch a chat completion that was created with `store=True`."""
@@ -7864,8 +8200,8 @@ class ChatCompletions(Resource[C]):
         """Delete a stored chat completion."""
 
 
-class ChatCompletionCreateParams(Options, total=False):
-    """The parameters of chat.completions.create()."""
+class ChatCompletionParams(Options, total=False):
+    """What chat.completions.create(), parse() and stream() have in common."""
     messages: Required[Iterable[Like[ChatCompletionMessageParam]]]
     model: Required[Union[str, ChatModel]]
     audio: Optional[Like[ChatCompletionAudioParam]]
@@ -7889,9 +8225,6 @@ class ChatCompletionCreateParams(Options, total=False):
     prompt_cache_options: Like[PromptCacheOptionsParam]
     prompt_cache_retention: Optional[Literal["in_memory", "24h"]]
     reasoning_effort: Optional[ReasoningEffort]
-    response_format: Like[
-        Union[ResponseFormatText, ResponseFormatJSONSchema, ResponseFormatJSONObject]
-    ]
     safety_identifier: Optional[str]  # tells your users apart; send a hash
     seed: Optional[int]  # the same seed, more or less the same answer
     service_tier: Optional[ServiceTier]
@@ -7915,6 +8248,13 @@ class ChatCompletionCreateParams(Options, total=False):
     verbosity: Optional[Literal["low", "medium", "high"]]
     # for search models
     web_search_options: Like[ChatCompletionWebSearchOptionsParam]
+
+
+class ChatCompletionCreateParams(ChatCompletionParams, total=False):
+    """The parameters of chat.completions.create()."""
+    response_format: Like[
+        Union[ResponseFormatText, ResponseFormatJSONSchema, ResponseFormatJSONObject]
+    ]
 
 
 class ChatCompletionsMessages(Resource[C]):
@@ -8030,6 +8370,32 @@ class ChatCompletionMessageCustomToolCall(BaseModel):
 class ChatCompletionMessageCustomToolCallInput(BaseModel):
     input: str
     name: str
+
+
+class ParsedChatCompletion(ChatCompletion, Generic[T]):
+    """An answer with what was parsed of it."""
+
+    choices: List[ParsedChoice[T]]  # type: ignore[assignment]
+
+
+class ParsedChoice(ChatCompletionChoice, Generic[T]):
+    message: ParsedChatCompletionMessage[T]  # pyright: ignore
+
+
+class ParsedChatCompletionMessage(ChatCompletionMessage, Generic[T]):
+    _not_sent = ("parsed",)
+    parsed: Optional[T] = None  # None also for a refusal, or where no class was asked for
+    tool_calls: Optional[List[ParsedFunctionToolCall]] = None  # type: ignore[assignment]
+
+
+class ParsedFunctionToolCall(ChatCompletionMessageFunctionToolCall):
+    function: ParsedFunction  # pyright: ignore
+
+
+class ParsedFunction(ChatCompletionMessageFunctionToolCallFunction):
+    _not_sent = ("parsed_arguments",)
+    # of the model or function that the tool was made of; else as JSON has it
+    parsed_arguments: Optional[object] = None
 
 
 class ChatCompletionModeration(BaseModel):
@@ -11755,13 +12121,23 @@ class ThreadDeleted(BaseModel):
     object: Literal["thread.deleted"]
 
 
-class ThreadCreated(BaseModel):
+class AssistantEvent(BaseModel):
+    """An event about a thread or a run: `event` says which, `data` is the object."""
+
+    @property
+    def type(self) -> str:
+        """The same as `event`: the other streams call it so."""
+        kind: str = getattr(self, "event")
+        return kind
+
+
+class ThreadCreated(AssistantEvent):
     data: Thread
     event: Literal["thread.created"]
     enabled: Optional[bool] = None
 
 
-class ThreadRunEvent(BaseModel):
+class ThreadRunEvent(AssistantEvent):
     data: Run
     event: Literal[
         "thread.run.created", "thread.run.queued", "thread.run.in_progress",
@@ -11770,7 +12146,7 @@ class ThreadRunEvent(BaseModel):
     ]
 
 
-class ThreadRunStepEvent(BaseModel):
+class ThreadRunStepEvent(AssistantEvent):
     data: RunStep
     event: Literal[
         "thread.run.step.created", "thread.run.step.in_progress", "thread.run.step.completed",
@@ -11778,12 +12154,12 @@ class ThreadRunStepEvent(BaseModel):
     ]
 
 
-class ThreadRunStepDelta(BaseModel):
+class ThreadRunStepDelta(AssistantEvent):
     data: RunStepDeltaEvent
     event: Literal["thread.run.step.delta"]
 
 
-class ThreadMessageEvent(BaseModel):
+class ThreadMessageEvent(AssistantEvent):
     data: Message
     event: Literal[
         "thread.message.created", "thread.message.in_progress", "thread.message.completed",
@@ -11791,12 +12167,12 @@ class ThreadMessageEvent(BaseModel):
     ]
 
 
-class ThreadMessageDelta(BaseModel):
+class ThreadMessageDelta(AssistantEvent):
     data: MessageDeltaEvent
     event: Literal["thread.message.delta"]
 
 
-class ErrorEvent(BaseModel):
+class ErrorEvent(AssistantEvent):
     data: ErrorObject
     event: Literal["error"]
 
@@ -16519,7 +16895,8 @@ def pydantic_responses_function_tool(
     defer_loading: bool = omit,
 ) -> ModelTool:
     """The same for responses; with `defer_loading` the model finds it by a search for tools."""
-    tool: ModelTool = flat_tool(pydantic_function_tool(model, name=name, description=description))
+    function = pydantic_function_tool(model, name=name, description=description)["function"]
+    tool = ModelTool({"type": "function", **function}, model=model)
     if not isinstance(defer_loading, Omit):
         tool["defer_loading"] = defer_loading
     return tool
@@ -16537,8 +16914,12 @@ def flat_tool(tool: Any) -> Any:
     function = fields_in(shown.get("function"))
     if shown.get("type") != "function" or not function:
         return tool
-    flat: Dict[str, Any] = {"type": "function", **function}
-    flat.update((k, v) for k, v in shown.items() if k not in ("type", "function"))
+    flat: Dict[str, Any] = {
+        "type": "function", "name": function["name"], "description": function.get("description"),
+        "parameters": function.get("parameters"), "strict": function.get("strict") or False,
+    }
+    for more in (function, shown):  # in the order in which the official client sends them
+        flat.update((k, v) for k, v in more.items() if k not in flat and k != "function")
     for kept in (tool, function):
         if isinstance(kept, ModelTool):
             return type(kept)(flat, **kept.__dict__)
@@ -16638,6 +17019,671 @@ def place_of(index: int, entries: Sequence[Any]) -> Tuple[int, bool]:
         if own < index:
             return place + 1, False
     return 0, False
+class GrowingText:
+    """Text that comes in pieces, joined when somebody looks: joining each time is quadratic."""
+
+    __slots__ = ("pieces", "length")
+
+    def __init__(self) -> None:
+        self.pieces: List[str] = []
+        self.length = 0
+
+    def add(self, piece: str) -> None:
+        self.pieces.append(piece)
+        self.length += len(piece)
+
+    def upto(self, length: Optional[int] = None) -> str:
+        """All of it, or its first `length` characters."""
+        if len(self.pieces) > 1:
+            self.pieces = ["".join(self.pieces)]
+        return self.pieces[0][:length] if self.pieces else ""
+
+    def later(self) -> Callable[[], str]:
+        """A function that returns the text as it is now."""
+        length = self.length
+        return lambda: self.upto(length)
+
+
+class StreamEvent(BaseModel):
+    """An event of a stream helper.  What takes time to make is made when somebody looks at it."""
+
+    __slots__ = ("_later",)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            if name == "_later":  # not set yet
+                return {}
+            if name in self._later:
+                value = self.__dict__[name] = self._later.pop(name)()
+                return value
+            return BaseModel.__getattr__(self, name)
+
+        def _whole(self):
+            for name in [*self._later]:
+                getattr(self, name)
+            return self
+
+        def __repr__(self):
+            return BaseModel.__repr__(self._whole())
+
+        def __eq__(self, other):
+            same = isinstance(other, StreamEvent)
+            return same and BaseModel.__eq__(self._whole(), other._whole())
+
+        def __reduce__(self):
+            return made_event, (type(self), self._whole().__dict__)
+
+        def model_dump(self, **options):
+            return BaseModel.model_dump(self._whole(), **options)
+
+
+def made_event(cls: Any, fields: Dict[str, Any], **later: Callable[[], Any]) -> Any:
+    """An event with these fields, and others that functions will make."""
+    event = object.__new__(cls)
+    event.__dict__, event._later = fields, later
+    return event
+
+
+class ChunkEvent(StreamEvent):
+    """A chunk as it came, and the answer so far: as it is when you look, not when this came."""
+
+    type: Literal["chunk"]
+    chunk: ChatCompletionChunk
+    snapshot: ParsedChatCompletion[Any]
+
+
+class ContentDeltaEvent(StreamEvent):
+    """More text in `delta`, all until now in `snapshot`, what its JSON says so far in `parsed`."""
+
+    type: Literal["content.delta"]
+    delta: str
+    snapshot: str
+    parsed: Optional[object]
+
+
+class ContentDoneEvent(StreamEvent, Generic[T]):
+    """The text of a choice is complete."""
+
+    type: Literal["content.done"]
+    content: str
+    parsed: Optional[T] = None
+
+
+class RefusalDeltaEvent(StreamEvent):
+    type: Literal["refusal.delta"]
+    delta: str
+    snapshot: str
+
+
+class RefusalDoneEvent(StreamEvent):
+    type: Literal["refusal.done"]
+    refusal: str
+
+
+class FunctionToolCallArgumentsDeltaEvent(StreamEvent):
+    """More of the arguments of a call in `arguments_delta`, all until now in `arguments`."""
+
+    type: Literal["tool_calls.function.arguments.delta"]
+    name: str
+    index: int
+    arguments: str
+    parsed_arguments: object  # as far as the JSON goes, if the tool is strict
+    arguments_delta: str
+
+
+class FunctionToolCallArgumentsDoneEvent(StreamEvent):
+    """The arguments of a call are complete."""
+
+    type: Literal["tool_calls.function.arguments.done"]
+    name: str
+    index: int
+    arguments: str
+    parsed_arguments: object
+
+
+class LogprobsContentDeltaEvent(StreamEvent):
+    type: Literal["logprobs.content.delta"]
+    content: List[ChatCompletionTokenLogprob]
+    snapshot: List[ChatCompletionTokenLogprob]
+
+
+class LogprobsContentDoneEvent(StreamEvent):
+    type: Literal["logprobs.content.done"]
+    content: List[ChatCompletionTokenLogprob]
+
+
+class LogprobsRefusalDeltaEvent(StreamEvent):
+    type: Literal["logprobs.refusal.delta"]
+    refusal: List[ChatCompletionTokenLogprob]
+    snapshot: List[ChatCompletionTokenLogprob]
+
+
+class LogprobsRefusalDoneEvent(StreamEvent):
+    type: Literal["logprobs.refusal.done"]
+    refusal: List[ChatCompletionTokenLogprob]
+
+
+ChatCompletionStreamEvent = Union[
+    ChunkEvent, ContentDeltaEvent, ContentDoneEvent[T], RefusalDeltaEvent, RefusalDoneEvent,
+    FunctionToolCallArgumentsDeltaEvent, FunctionToolCallArgumentsDoneEvent,
+    LogprobsContentDeltaEvent, LogprobsContentDoneEvent, LogprobsRefusalDeltaEvent,
+    LogprobsRefusalDoneEvent,
+]
+
+
+class ChatCompletionStreamState(Generic[T]):
+    """Accumulates the chunks of a chat completion, and tells what each of them means.
+
+    chat.completions.stream() has one inside; with create(stream=True), give it the chunks.
+    """
+
+    def __init__(
+        self, *, input_tools: Iterable[Any] = omit,
+        response_format: Union[Type[T], Mapping[str, Any]] = omit,
+    ) -> None:
+        self._tools = [] if isinstance(input_tools, Omit) else [*input_tools]
+        self._kind = response_format if isinstance(response_format, type) else None
+        self._fields: Dict[str, Any] = {}
+        self._choices: Dict[int, ChoiceState] = {}
+
+    def handle_chunk(self, chunk: ChatCompletionChunk) -> List[ChatCompletionStreamEvent[T]]:
+        """The events that a chunk makes.
+
+        Raises LengthFinishReasonError or ContentFilterFinishReasonError where the answer that ends
+        so was to be parsed.
+        """
+        if chunk.object != "chat.completion.chunk":
+            return []  # at Azure, the content filter reports in between
+        for name, value in vars(chunk).items():
+            if name not in ("choices", "obfuscation") and (
+                value is not None or name not in self._fields
+            ):
+                self._fields[name] = value
+        events: List[Any] = [
+            made_event(ChunkEvent, {"type": "chunk", "chunk": chunk}, snapshot=self._snapshot)
+        ]
+        for piece in chunk.choices or ():
+            if piece.index not in self._choices:
+                self._choices[piece.index] = ChoiceState(self._kind, self._tools)
+            choice = self._choices[piece.index]
+            events += choice.add(piece)
+            if choice.parses() and piece.finish_reason == "length":
+                raise LengthFinishReasonError(completion=self._snapshot())
+            if choice.parses() and piece.finish_reason == "content_filter":
+                raise ContentFilterFinishReasonError(completion=self._snapshot())
+            events += choice.done(piece)
+        return events
+
+    handle = handle_chunk
+
+    def _so_far(self, partly: bool = False) -> Dict[str, Any]:
+        choices = [choice.so_far(partly) for _, choice in sorted(self._choices.items())]
+        return dict(self._fields, object="chat.completion", choices=choices)
+
+    def _snapshot(self) -> ParsedChatCompletion[T]:
+        snapshot: ParsedChatCompletion[T] = decode(ParsedChatCompletion, self._so_far(True))
+        return snapshot
+
+    @property
+    def current_completion_snapshot(self) -> ParsedChatCompletion[T]:
+        """The answer so far; what is not complete is parsed as far as its JSON goes."""
+        return self._snapshot()
+
+    def is_complete(self) -> bool:
+        """Whether each choice has said why it ends."""
+        return bool(self._choices) and all(
+            choice.fields.get("finish_reason") for choice in self._choices.values()
+        )
+
+    def get_final_completion(self) -> ParsedChatCompletion[T]:
+        """The answer, parsed as by chat.completions.parse().  Ask when the stream has ended."""
+        parsed = parsed_chat(self._so_far(), self._kind, self._tools)
+        completion: ParsedChatCompletion[T] = decode(ParsedChatCompletion, parsed)
+        return completion
+
+
+class ChoiceState:
+    """One of the `n` answers of a streamed chat completion."""
+
+    def __init__(self, kind: Any, tools: List[Any]) -> None:
+        self.kind, self.tools = kind, tools
+        self.fields: Dict[str, Any] = {}
+        self.message: Dict[str, Any] = {}
+        self.calls: Dict[int, ToolCallState] = {}
+        self.current: Optional[int] = None  # the call whose arguments came last
+        self.logprobs: Dict[str, Any] = {}
+        self.told: List[Any] = []  # what has had its "done" event
+        self.parsed: Any = None
+
+    def parses(self) -> bool:
+        return self.kind is not None or any(is_strict(tool) for tool in self.tools)
+
+    def add(self, piece: ChatCompletionChunkChoice) -> Iterator[Any]:
+        """Take in a piece; gives its "delta" events."""
+        for name, value in vars(piece).items():
+            if name == "logprobs":
+                for part, tokens in vars(value).items() if value is not None else ():
+                    known = self.logprobs.setdefault(part, tokens and [])
+                    if tokens:
+                        self.logprobs[part] = (known or []) + tokens
+            elif name != "delta" and (value is not None or name not in self.fields):
+                self.fields[name] = value
+        delta = vars(piece.delta) if piece.delta is not None else {}
+        for name, value in delta.items():
+            if name == "tool_calls":
+                self.message.setdefault(name, None)
+            elif value.__class__ is str and name != "role":
+                if not isinstance(self.message.get(name), GrowingText):
+                    self.message[name] = GrowingText()
+                self.message[name].add(value)
+            elif value is None or name == "role":
+                self.message.setdefault(name, value)
+            else:
+                accumulate_delta(self.message, {name: plain(value)})
+        if delta.get("content") is not None:
+            text = self.message["content"]
+            yield made_event(
+                ContentDeltaEvent, {"type": "content.delta", "delta": delta["content"]},
+                snapshot=text.later(), parsed=self.parsed_later(text),
+            )
+        if delta.get("refusal") is not None:
+            yield made_event(
+                RefusalDeltaEvent, {"type": "refusal.delta", "delta": delta["refusal"]},
+                snapshot=self.message["refusal"].later(),
+            )
+        for part in delta.get("tool_calls") or ():
+            call = self.calls.setdefault(part.index, ToolCallState(part.index, self.tools))
+            added = call.add(part)
+            if call.is_function():
+                yield made_event(
+                    FunctionToolCallArgumentsDeltaEvent,
+                    {
+                        "type": "tool_calls.function.arguments.delta", "name": call.name(),
+                        "index": call.index, "arguments_delta": added,
+                    },
+                    arguments=call.arguments.later(), parsed_arguments=call.parsed_later(),
+                )
+        for part, cls in (
+            ("content", LogprobsContentDeltaEvent), ("refusal", LogprobsRefusalDeltaEvent)
+        ):
+            tokens = getattr(piece.logprobs, part, None)
+            if tokens:
+                yield made_event(cls, {
+                    "type": f"logprobs.{part}.delta", part: tokens, "snapshot": self.logprobs[part]
+                })
+
+    def parsed_later(self, text: GrowingText) -> Callable[[], Any]:
+        if self.kind is None:
+            return lambda: None
+        now = text.later()
+        return lambda: partial_json(now()) if now().strip() else None
+
+    def done(self, piece: ChatCompletionChunkChoice) -> Iterator[Any]:
+        """The "done" events of what a piece has shown to be complete."""
+        if self.fields.get("finish_reason"):
+            yield from self.text_done()
+            for index in sorted(self.calls):
+                yield from self.call_done(index)
+        for part in (piece.delta and piece.delta.tool_calls) or ():
+            if part.index != self.current:
+                yield from self.text_done()
+                if self.current is not None and self.calls[self.current].may_be_complete():
+                    yield from self.call_done(self.current)
+            self.current = part.index
+
+    def text_done(self) -> Iterator[Any]:
+        content, refusal = (
+            text.upto() if isinstance(text, GrowingText) else None
+            for text in (self.message.get("content"), self.message.get("refusal"))
+        )
+        if content and self.tell_once("content"):
+            if self.kind is not None and not refusal:
+                self.parsed = parse_json_as(self.kind, content)
+            yield made_event(
+                ContentDoneEvent,
+                {"type": "content.done", "content": content, "parsed": self.parsed},
+            )
+        if refusal is not None and self.tell_once("refusal"):
+            yield made_event(RefusalDoneEvent, {"type": "refusal.done", "refusal": refusal})
+        for part, cls in (
+            ("content", LogprobsContentDoneEvent), ("refusal", LogprobsRefusalDoneEvent)
+        ):
+            if self.logprobs.get(part) is not None and self.tell_once("logprobs." + part):
+                yield made_event(
+                    cls, {"type": f"logprobs.{part}.done", part: self.logprobs[part]}
+                )
+
+    def call_done(self, index: int) -> Iterator[Any]:
+        call = self.calls[index]
+        if call.is_function() and self.tell_once(index):
+            yield made_event(FunctionToolCallArgumentsDoneEvent, {
+                "type": "tool_calls.function.arguments.done", "name": call.name(), "index": index,
+                "arguments": call.arguments.upto(), "parsed_arguments": call.parsed(),
+            })
+
+    def tell_once(self, what: Any) -> bool:
+        new = what not in self.told
+        self.told.append(what)
+        return new
+
+    def so_far(self, partly: bool) -> Dict[str, Any]:
+        """The choice as a ChatCompletion would hold it; `partly`: with what can be parsed of it."""
+        message = {
+            name: value.upto() if isinstance(value, GrowingText) else plain(value)
+            for name, value in self.message.items()
+        }
+        if self.calls:
+            calls = [self.calls[i].so_far(partly) for i in sorted(self.calls)]
+            message["tool_calls"] = calls
+        if partly and self.kind is not None and message.get("content"):
+            message["parsed"] = (
+                self.parsed if self.parsed is not None or message.get("refusal")
+                else partial_json(message["content"]) if message["content"].strip() else None
+            )
+        fields = {name: plain(value) for name, value in self.fields.items()}
+        if self.logprobs:
+            fields["logprobs"] = plain(self.logprobs)
+        return dict(fields, message=message)
+
+
+class ToolCallState:
+    """A tool call of a streamed answer; its pieces share an index, which the whole has not."""
+
+    def __init__(self, index: int, tools: List[Any]) -> None:
+        self.index, self.tools = index, tools
+        self.fields: Dict[str, Any] = {}
+        self.arguments = GrowingText()
+
+    def add(self, part: ChatCompletionDeltaToolCall) -> str:
+        """Take in a piece; returns what it adds to the arguments."""
+        piece = plain(part)
+        del piece["index"]
+        arguments = ""
+        if isinstance(piece.get("function"), dict):
+            arguments = piece["function"].pop("arguments", None) or ""
+            self.arguments.add(arguments)
+            if piece["function"].get("name") == self.name():
+                del piece["function"]["name"]  # some servers repeat it in each piece, as the id
+        if piece.get("id") == self.fields.get("id"):
+            piece.pop("id", None)
+        accumulate_delta(self.fields, piece)
+        return arguments
+
+    def function(self) -> Dict[str, Any]:
+        function: Dict[str, Any] = self.fields.get("function") or {}
+        return function
+
+    def is_function(self) -> bool:
+        return "function" in self.fields
+
+    def name(self) -> str:
+        return self.function().get("name") or ""
+
+    def may_be_complete(self) -> bool:
+        """Whether the arguments are JSON already: then no more of them can follow."""
+        import json
+
+        try:
+            json.loads(self.arguments.upto())
+        except ValueError:
+            return False
+        return True
+
+    def parsed(self) -> Any:
+        return tool_arguments(self.tools, self.name(), self.arguments.upto())
+
+    def parsed_later(self) -> Callable[[], Any]:
+        now = self.arguments.later()
+        strict = any(is_strict(tool, self.name()) for tool in self.tools)
+        return lambda: partial_json(now()) if strict and now().strip() else None
+
+    def so_far(self, partly: bool) -> Dict[str, Any]:
+        call = dict(self.fields)
+        if self.is_function():
+            call["function"] = dict(self.function(), arguments=self.arguments.upto())
+            if partly:
+                call["function"]["parsed_arguments"] = self.parsed_later()()
+        return call
+
+
+def plain(value: Any) -> Any:
+    """Objects as the dictionaries that they came as; nothing in it is shared with `value`."""
+    if isinstance(value, BaseModel):
+        value = value.__dict__
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def is_strict(tool: Any, name: Optional[str] = None) -> bool:
+    """Whether the arguments of a tool, one of this name if that is given, can be parsed."""
+    fields = fields_in(flat_tool(tool))
+    return fields.get("strict") is True and name in (None, fields.get("name"))
+
+
+def parsed_chat(parsed: Any, kind: Any, tools: List[Any]) -> Any:
+    """The JSON of a chat completion with what `kind` and `tools` make of it."""
+    for choice in parsed.get("choices") or () if isinstance(parsed, dict) else ():
+        if choice.get("finish_reason") == "length":
+            raise LengthFinishReasonError(completion=decode(ChatCompletion, parsed))
+        if choice.get("finish_reason") == "content_filter":
+            raise ContentFilterFinishReasonError(completion=decode(ChatCompletion, parsed))
+        message = choice.get("message") or {}
+        content = message.get("content")
+        message["parsed"] = None
+        if isinstance(kind, type) and content and not message.get("refusal"):
+            message["parsed"] = parse_json_as(kind, content)
+        for call in message.get("tool_calls") or ():
+            if call.get("type") == "function":
+                function = call["function"]
+                function["parsed_arguments"] = tool_arguments(
+                    tools, function["name"], function["arguments"]
+                )
+    return parsed
+
+
+class AccumulatedTextDeltaEvent(ResponseTextDeltaEvent, StreamEvent):
+    """The next piece of text, with all until now in `snapshot`."""
+
+    snapshot: str
+
+
+class ParsedTextDoneEvent(ResponseTextDoneEvent, Generic[T]):
+    """A text is finished; here it is whole, and parsed."""
+
+    parsed: Optional[T] = None
+
+
+class AccumulatedArgumentsDeltaEvent(ResponseFunctionCallArgumentsDeltaEvent, StreamEvent):
+    """The next piece of the JSON text of the arguments, with all until now in `snapshot`."""
+
+    snapshot: str
+
+
+class ParsedResponseCompletedEvent(ResponseCompletedEvent, Generic[T]):
+    """The response is complete, and parsed."""
+
+    response: ParsedResponse[T]  # pyright: ignore
+
+
+AccumulatedResponseEvent = Union[
+    AccumulatedTextDeltaEvent, ParsedTextDoneEvent[T], AccumulatedArgumentsDeltaEvent,
+    ParsedResponseCompletedEvent[T], ResponseOtherStreamEvent,
+]
+
+# {delta event: where its text grows: the list in the item, the event's index for it, the field}
+GROWING = {
+    "response.output_text.delta": ("content", "content_index", "text"),
+    "response.refusal.delta": ("content", "content_index", "refusal"),
+    "response.reasoning_text.delta": ("content", "content_index", "text"),
+    "response.reasoning_summary_text.delta": ("summary", "summary_index", "text"),
+    "response.function_call_arguments.delta": ("", "", "arguments"),
+    "response.mcp_call_arguments.delta": ("", "", "arguments"),
+    "response.custom_tool_call_input.delta": ("", "", "input"),
+    "response.code_interpreter_call_code.delta": ("", "", "code"),
+}
+# {event: where its part goes: the list in the item, the event's index for it}
+PARTS = {
+    "response.content_part.added": ("content", "content_index"),
+    "response.content_part.done": ("content", "content_index"),
+    "response.reasoning_summary_part.added": ("summary", "summary_index"),
+    "response.reasoning_summary_part.done": ("summary", "summary_index"),
+}
+
+
+class ResponseStreamState(Generic[T]):
+    """Accumulates the events of a response, and adds to them what they amount to."""
+
+    def __init__(
+        self, *, input_tools: Iterable[Any] = omit, text_format: Type[T] = omit,
+        starting_after: Optional[int] = None,
+    ) -> None:
+        self._tools = [] if isinstance(input_tools, Omit) else [*input_tools]
+        self._kind = text_format if isinstance(text_format, type) else None
+        self._after = starting_after
+        self._response: Dict[str, Any] = {}
+        self._items: Dict[int, Dict[str, Any]] = {}
+        self._texts: Dict[Tuple[int, str, int, str], GrowingText] = {}
+        self.final: Optional[ParsedResponse[T]] = None  # once the server has said how it ended
+
+    def handle(self, event: Any) -> List[AccumulatedResponseEvent[T]]:
+        """What to pass on for an event: itself, or one that has more to say."""
+        made = self._accumulate(event)
+        number = getattr(event, "sequence_number", None)
+        if self._after is not None and number is not None and number <= self._after:
+            return []
+        return [made]
+
+    def _accumulate(self, event: Any) -> Any:
+        kind, fields = getattr(event, "type", None), vars(event)
+        if kind in GROWING:
+            text = self._text_of(event)
+            text.add(event.delta)
+            if kind == "response.output_text.delta":
+                return made_event(AccumulatedTextDeltaEvent, dict(fields), snapshot=text.later())
+            if kind == "response.function_call_arguments.delta":
+                return made_event(
+                    AccumulatedArgumentsDeltaEvent, dict(fields), snapshot=text.later()
+                )
+        elif kind in PARTS:
+            place, index = PARTS[kind]
+            parts = self._items.setdefault(event.output_index, {}).setdefault(place, [])
+            put(parts, fields.get(index), plain(event.part))
+            if kind.endswith(".done"):
+                self._forget((event.output_index, place, fields.get(index)))
+        elif kind in ("response.output_item.added", "response.output_item.done"):
+            if event.item is not None:
+                self._items[event.output_index] = plain(event.item)
+                if kind.endswith(".done"):
+                    self._forget((event.output_index,))
+        elif kind == "response.output_text.annotation.added":
+            part = plain(event.annotation)
+            texts = self._items.get(event.output_index, {}).get("content") or []
+            if event.content_index < len(texts):
+                known = texts[event.content_index].setdefault("annotations", [])
+                put(known, event.annotation_index, part)
+        elif kind == "response.output_text.done":
+            item = self._items.get(event.output_index, {})
+            parsed = parsed_text(event.text, self._kind, item.get("phase"))
+            return restore_model(ParsedTextDoneEvent, dict(fields, parsed=parsed), None)
+        elif isinstance(fields.get("response"), Response):
+            return self._follow(event)
+        return event
+
+    def _follow(self, event: Any) -> Any:
+        """An event that brings the whole response, as it is now."""
+        self._response = plain(event.response)
+        if self._response.get("output"):
+            self._items, self._texts = dict(enumerate(self._response["output"])), {}
+        if event.type in ("response.completed", "response.incomplete", "response.failed"):
+            whole = dict(plain(event.response), output=self._output())
+            if event.type == "response.completed":
+                parsed_response(whole, self._kind, self._tools)
+            self.final = decode(ParsedResponse, whole)
+        if event.type == "response.completed":
+            fields = dict(vars(event), response=self.final)
+            return restore_model(ParsedResponseCompletedEvent, fields, None)
+        return event
+
+    def _text_of(self, event: Any) -> GrowingText:
+        place, index, field = GROWING[event.type]
+        key = (event.output_index, place, getattr(event, index) if index else 0, field)
+        if key not in self._texts:
+            self._texts[key] = GrowingText()
+            owner = self._items.get(event.output_index, {})
+            parts = owner.get(place) or [] if place else []
+            if place:
+                owner = parts[key[2]] if key[2] < len(parts) else {}
+            if owner.get(field):
+                self._texts[key].add(owner[field])
+        return self._texts[key]
+
+    def _forget(self, path: Tuple[Any, ...]) -> None:
+        """Texts that came whole by now need not be put together."""
+        self._texts = {k: text for k, text in self._texts.items() if k[: len(path)] != path}
+
+    def _output(self) -> List[Dict[str, Any]]:
+        """The items of the output so far."""
+        items = {index: plain(item) for index, item in self._items.items()}
+        for (index, place, number, field), text in self._texts.items():
+            owner = items.setdefault(index, {})
+            if place:
+                parts = owner.setdefault(place, [])
+                if number >= len(parts):
+                    put(parts, number, {})
+                owner = parts[number]
+            owner[field] = text.upto()
+        return [items[index] for index in sorted(items)]
+
+    def snapshot(self) -> ParsedResponse[T]:
+        """The response so far."""
+        made: ParsedResponse[T] = decode(
+            ParsedResponse, dict(plain(self._response), output=self._output())
+        )
+        return made
+
+
+def put(items: List[Any], index: Optional[int], item: Any) -> None:
+    """Set `items[index]`, making the list longer if need be."""
+    if index is None:
+        items.append(item)
+        return
+    while len(items) <= index:
+        items.append({})
+    items[index] = item
+
+
+def parsed_text(text: str, kind: Any, phase: Optional[str]) -> Any:
+    """A text of the answer as `kind`; None for comments on the way to it."""
+    if not isinstance(kind, type) or phase not in (None, "final_answer"):
+        return None
+    return parse_json_as(kind, text)
+
+
+def parsed_response(parsed: Any, kind: Any, tools: List[Any]) -> Any:
+    """The JSON of a response with what `kind` and `tools` make of it."""
+    for item in parsed.get("output") or () if isinstance(parsed, dict) else ():
+        if item.get("type") == "message":
+            for part in item.get("content") or ():
+                if part.get("type") == "output_text":
+                    part["parsed"] = parsed_text(part["text"], kind, item.get("phase"))
+        elif item.get("type") == "function_call":
+            item["parsed_arguments"] = tool_arguments(
+                tools, item["name"], item["arguments"], item.get("namespace")
+            )
+    return parsed
+
+
+def incomplete(stream: Any, missing: str, snapshot: Any) -> IncompleteStreamError:
+    """The error for a stream that ended too early."""
+    count = stream._reader.count
+    error = IncompleteStreamError(
+        message=f"Connection error. (the stream ended after {count} events without {missing})",
+        request=stream.response.request,
+    )
+    error.snapshot = snapshot
+    return error
 
 
 class EventStream(Generic[E]):
@@ -16749,6 +17795,102 @@ class AsyncStreamManager(Generic[T]):
     async def __aexit__(self, *exc: object) -> None:
         if self._stream is not None:
             await self._stream.close()
+
+
+def stream_manager(api: Any, call: Call, state: Any, stream: Any, async_stream: Any) -> Any:
+    """What a stream() method returns, by the kind of the client."""
+    if not api._client.is_async:
+        return StreamManager(lambda: stream(api._client._perform(call), state))
+
+    async def start() -> Any:
+        return async_stream(await api._client._perform(call), state)
+
+    return AsyncStreamManager(start)
+
+
+class ChatCompletionStream(EventStream["ChatCompletionStreamEvent[T]"], Generic[T]):
+    """The events of a chat completion, and what they add up to."""
+
+    _state: ChatCompletionStreamState[T]
+
+    @property
+    def current_completion_snapshot(self) -> ParsedChatCompletion[T]:
+        """The answer so far."""
+        return self._state.current_completion_snapshot
+
+    def get_final_completion(self) -> ParsedChatCompletion[T]:
+        """Read to the end; returns the whole answer, parsed as by chat.completions.parse().
+
+        Raises IncompleteStreamError if the stream ended before the answer did.
+        """
+        self.until_done()
+        return final_completion(self._raw_stream, self._state)
+
+
+class AsyncChatCompletionStream(AsyncEventStream["ChatCompletionStreamEvent[T]"], Generic[T]):
+    """The same for the async client."""
+
+    _state: ChatCompletionStreamState[T]
+
+    @property
+    def current_completion_snapshot(self) -> ParsedChatCompletion[T]:
+        """The answer so far."""
+        return self._state.current_completion_snapshot
+
+    async def get_final_completion(self) -> ParsedChatCompletion[T]:
+        """Read to the end; returns the whole answer.  Raises IncompleteStreamError."""
+        await self.until_done()
+        return final_completion(self._raw_stream, self._state)
+
+
+def final_completion(
+    stream: Any, state: ChatCompletionStreamState[T]
+) -> ParsedChatCompletion[T]:
+    if not state.is_complete():
+        raise incomplete(stream, "a finish reason", state._snapshot() if state._fields else None)
+    return state.get_final_completion()
+
+
+class ResponseStream(EventStream["AccumulatedResponseEvent[T]"], Generic[T]):
+    """The events of a response, and what they add up to."""
+
+    _state: ResponseStreamState[T]
+
+    @property
+    def current_response_snapshot(self) -> ParsedResponse[T]:
+        """The response so far."""
+        return self._state.snapshot()
+
+    def get_final_response(self) -> ParsedResponse[T]:
+        """Read to the end; returns the response, parsed as by responses.parse().
+
+        Its `status` tells whether it is "completed"; what is "incomplete" or "failed" is not
+        parsed.  Raises IncompleteStreamError if the stream ended before the response did.
+        """
+        self.until_done()
+        return final_response(self._raw_stream, self._state)
+
+
+class AsyncResponseStream(AsyncEventStream["AccumulatedResponseEvent[T]"], Generic[T]):
+    """The same for the async client."""
+
+    _state: ResponseStreamState[T]
+
+    @property
+    def current_response_snapshot(self) -> ParsedResponse[T]:
+        """The response so far."""
+        return self._state.snapshot()
+
+    async def get_final_response(self) -> ParsedResponse[T]:
+        """Read to the end; returns the response.  Raises IncompleteStreamError."""
+        await self.until_done()
+        return final_response(self._raw_stream, self._state)
+
+
+def final_response(stream: Any, state: ResponseStreamState[T]) -> ParsedResponse[T]:
+    if state.final is None:
+        raise incomplete(stream, "a `response.completed`", state.snapshot())
+    return state.final
 
 
 # ---- 9.4 Assistants ---- https://platform.openai.com/docs/api-reference/assistants-streaming
@@ -16931,10 +18073,7 @@ class RunHandler:
     def _run_final(self, found: Any, what: str) -> Any:
         """`found`, unless the stream ended before all of it can have come."""
         if not self._run_state.over and not (self._run_read_all and self._run_stream.completed):
-            raise APIConnectionError(
-                message="The stream was cut or closed before the run ended: there is no final "
-                + what, request=self._run_stream.response.request,
-            )
+            raise incomplete(self._run_stream, "the end of the run", found)
         if not found:
             raise RuntimeError(f"there was no {what} in the stream")
         return found

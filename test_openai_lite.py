@@ -31,6 +31,7 @@ import http.client
 import importlib
 import inspect
 import io
+import itertools
 import json
 import logging
 import os
@@ -4491,6 +4492,13 @@ ROWS: List[Row] = [
     ("beta.threads.runs.steps.list", {"run_id": "r", "thread_id": "t", "limit": 3, "order": "asc"},
      "GET /threads/t/runs/r/steps?limit=3&order=asc", None, V2),
 ]
+ROWS += [
+    ("chat.completions.parse", {"model": "m", "messages": []}, "POST /chat/completions",
+     '{"model":"m","stream":false,"messages":[]}',
+     {"x-stainless-helper-method": "chat.completions.parse"}),
+    ("responses.parse", {"model": "m", "input": "x"}, "POST /responses",
+     '{"model":"m","input":"x"}', JSON_TYPE),
+]
 ROWS += [("beta." + row[0], *row[1:]) for row in ROWS if row[0][:5] == "chat."]
 
 ANY, BINARY = {"accept": "*/*"}, {"accept": "application/binary"}
@@ -5128,7 +5136,10 @@ def test_every_endpoint_has_a_sentence_of_documentation() -> None:
 # What the official package offers, sends and returns; only where it is installed.
 
 OFFICIAL_VERSION = "3.54.0"
-ENDPOINTS = sorted(declared_endpoints(), key=lambda pair: pair[0])
+ENDPOINTS = sorted(  # parse() takes classes: a test of its own compares it
+    (pair for pair in declared_endpoints() if not pair[0].endswith(".parse")),
+    key=lambda pair: pair[0],
+)
 EACH_ENDPOINT = pytest.mark.parametrize(
     "dotted, endpoint", ENDPOINTS, ids=[dotted for dotted, _ in ENDPOINTS]
 )
@@ -6751,7 +6762,7 @@ def test_a_run_that_was_cut_is_never_taken_for_complete(make: str) -> None:
     for end in ends + [end + 40 for end in ends] + [len(whole) - done - 1]:
         for kind in "run", "run_steps", "messages":
             with RawServer(stream_answer(whole[:end])) as server:
-                with pytest.raises(openai.APIConnectionError, match="before the run ended"):
+                with pytest.raises(openai.APIConnectionError, match="without the end of the run"):
                     in_run(openai, make, server, final(kind))
         with RawServer(hang_up(stream_answer(whole)[: end - len(whole)])) as server:
             with pytest.raises(openai.APIConnectionError):
@@ -6766,7 +6777,7 @@ def test_an_error_does_not_turn_what_came_before_it_into_a_whole() -> None:
         with pytest.raises(openai.APIError, match="Sorry"):
             handler.until_done()
         for kind in "run", "run_steps", "messages":
-            with pytest.raises(openai.APIConnectionError, match="before the run ended"):
+            with pytest.raises(openai.APIConnectionError, match="without the end of the run"):
                 final(kind)(handler)
         assert handler.current_run is not None and handler.current_run.status == "in_progress"
 
@@ -6866,7 +6877,7 @@ def test_leaving_early_ends_the_stream_and_tells_the_handler() -> None:
                     assert text == "A c" and handler.ends == 0
                     break
             assert handler.ends == 1 and list(handler) == []
-            with pytest.raises(openai.APIConnectionError, match="cut or closed"):
+            with pytest.raises(openai.APIConnectionError, match="without the end of the run"):
                 handler.get_final_run()
 
         async def leave() -> Tuple[int, int]:
@@ -6977,7 +6988,7 @@ def test_streamed_runs_warn_and_refuse_at_the_call(method: str, make: Any) -> No
         method_of(client, method)("t")
     assert method_of(client, method).__doc__
     view = method.rpartition(".")[0] + ".with_raw_response." + method.rpartition(".")[2]
-    with pytest.raises(AttributeError, match="no view of a response"):
+    with pytest.raises(AttributeError, match="no view of a single response"):
         method_of(client, view)(**RUN_METHODS[method])
 
 
@@ -7965,6 +7976,598 @@ def test_an_image_is_written_to_a_file(client: OpenAI, tmp_path: pathlib.Path) -
     with pytest.raises(ValueError, match="neither"):
         openai.Image().write_to_file(tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+# Streams that accumulate.
+
+
+def piece(index: int = 0, finish: Optional[str] = None, logprobs: Any = None, **delta: Any) -> Any:
+    """The choice of a chunk."""
+    return {"index": index, "delta": delta, "finish_reason": finish, "logprobs": logprobs}
+
+
+def chunk(*choices: Any, **fields: Any) -> Dict[str, Any]:
+    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m",
+            "service_tier": "default", "system_fingerprint": "fp", "choices": list(choices),
+            **fields}
+
+
+def tool_piece(index: int, arguments: str, **first: Any) -> Dict[str, Any]:
+    """A piece of a tool call: with `id` and `name` the first one."""
+    function = {"name": first["name"], "arguments": arguments} if first else {
+        "arguments": arguments}
+    named = {"id": first["id"], "type": "function"} if first else {}
+    return {"index": index, **named, "function": function}
+
+
+def token(text: str) -> Dict[str, Any]:
+    return {"token": text, "logprob": -0.5, "bytes": list(text.encode()), "top_logprobs": []}
+
+
+ROLE: Dict[str, Any] = {"role": "assistant", "content": "", "refusal": None}
+USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+CHAT_STREAMS: Dict[str, List[Dict[str, Any]]] = {
+    "text": [
+        chunk(piece(**ROLE)), chunk(piece(content="Hel")), chunk(piece(content="lo \U0001f600")),
+        chunk(piece(finish="stop")),
+    ],
+    "text with usage, logprobs and fields unknown to us": [
+        chunk(piece(**ROLE), obfuscation="x"),
+        chunk(piece(content="a", logprobs={"content": [token("a")], "refusal": None})),
+        chunk(piece(content="b", logprobs={"content": [token("b")], "refusal": None}, mood="ok")),
+        chunk(piece(finish="stop"), new={"a": 1}), chunk(usage=USAGE),
+    ],
+    "a refusal in mid-stream": [
+        chunk(piece(**ROLE)), chunk(piece(content="Well, ")), chunk(piece(refusal="I can")),
+        chunk(piece(refusal="not.", logprobs={"content": None, "refusal": [token("not")]})),
+        chunk(piece(finish="stop")),
+    ],
+    "several choices, interleaved": [
+        chunk(piece(0, **ROLE)), chunk(piece(1, **ROLE)), chunk(piece(0, content="one")),
+        chunk(piece(1, content="two"), piece(0, content=" more")), chunk(piece(1, finish="stop")),
+        chunk(piece(0, finish="stop")),
+    ],
+    "two tool calls, one after the other": [
+        chunk(piece(role="assistant", content=None)),
+        chunk(piece(tool_calls=[tool_piece(0, "", id="c0", name="f")])),
+        chunk(piece(tool_calls=[tool_piece(0, '{"a"')])), chunk(piece(tool_calls=[
+            tool_piece(0, ": 1}")])),
+        chunk(piece(tool_calls=[tool_piece(1, "", id="c1", name="g")])),
+        chunk(piece(tool_calls=[tool_piece(1, '{"b": [2')])),
+        chunk(piece(tool_calls=[tool_piece(1, "]}")])), chunk(piece(finish="tool_calls")),
+    ],
+    "a tool call after text": [
+        chunk(piece(**ROLE)), chunk(piece(content="Let me see.")),
+        chunk(piece(tool_calls=[tool_piece(0, "{}", id="c0", name="f")])),
+        chunk(piece(finish="tool_calls")),
+    ],
+    "chunks of Azure's content filter": [
+        {"id": "", "object": "", "created": 0, "model": "", "choices": [],
+         "prompt_filter_results": []},
+        chunk(piece(**ROLE)), chunk(piece(content="Hi")), chunk(piece(finish="stop")),
+    ],
+}
+STRICT_TOOLS: List[Dict[str, Any]] = [
+    {"type": "function", "function": {"name": name, "strict": True, "parameters": {
+        "type": "object", "properties": {}, "required": [], "additionalProperties": False}}}
+    for name in "fg"
+]
+
+
+def stream_of_chat(make: Any, body: bytes, **params: Any) -> Tuple[List[Any], Any, Any]:
+    """The events of a stream with this body, the final completion, and what was asked."""
+    params = {"model": "m", "messages": HI, **params}
+    with RawServer(answer(body, Content_Type="text/event-stream")) as server:
+        client = make(api_key=KEY, base_url=server.url, max_retries=0)
+        if not getattr(client, "is_async", False):
+            with client.chat.completions.stream(**params) as stream:
+                events = list(stream)
+                return events, stream.get_final_completion(), server.requests
+
+        async def consume() -> Any:
+            async with client, client.chat.completions.stream(**params) as stream:
+                events = [event async for event in stream]
+                return events, await stream.get_final_completion(), server.requests
+
+        return asyncio.run(consume())  # type: ignore[no-any-return]
+
+
+@BOTH
+@pytest.mark.parametrize("name", CHAT_STREAMS)
+def test_a_streamed_chat_completion_adds_up_to_what_a_plain_answer_holds(
+    make: Any, name: str
+) -> None:
+    chunks = CHAT_STREAMS[name]
+    events, final, _ = stream_of_chat(make, sse(*chunks, b"[DONE]"), tools=STRICT_TOOLS)
+    relevant = [c for c in chunks if c["object"]]
+    texts: Dict[Tuple[int, str], str] = {}
+    arguments: Dict[int, str] = {}
+    for part in (choice for c in relevant for choice in c["choices"]):
+        for field in ("content", "refusal"):
+            if part["delta"].get(field) is not None:
+                key = part["index"], field
+                texts[key] = texts.get(key, "") + part["delta"][field]
+        for tool in part["delta"].get("tool_calls", ()):
+            arguments.setdefault(tool["index"], "")
+            arguments[tool["index"]] += tool["function"]["arguments"]
+    whole = final.to_dict()
+    assert whole["object"] == "chat.completion" and whole["id"] == "chatcmpl-1"
+    assert whole.get("usage") == relevant[-1].get("usage") and "obfuscation" not in whole
+    assert [c["index"] for c in whole["choices"]] == sorted({i for i, _ in texts} or {0})
+    for choice in whole["choices"]:
+        for field in ("content", "refusal"):
+            expected = texts.get((choice["index"], field))
+            assert choice["message"].get(field) == expected
+        assert choice["finish_reason"] in ("stop", "tool_calls")
+        calls = choice["message"].get("tool_calls") or []
+        assert [c["function"]["arguments"] for c in calls] == list(arguments.values())
+        assert all("index" not in c and c["id"][0] == "c" for c in calls)
+        assert [c["function"]["parsed_arguments"] for c in calls] == list(
+            map(json.loads, arguments.values()))
+    if "unknown" in name:
+        assert whole["new"] == {"a": 1} and whole["choices"][0]["message"]["mood"] == "ok"
+        assert [t["token"] for t in whole["choices"][0]["logprobs"]["content"]] == ["a", "b"]
+    deltas = [e for e in events if e.type == "content.delta"]
+    if len(whole["choices"]) == 1:
+        assert [e.snapshot for e in deltas] == list(
+            itertools.accumulate(e.delta for e in deltas))
+
+
+@BOTH
+def test_interleaved_tool_calls_are_done_only_when_they_are(make: Any) -> None:
+    first, second = tool_piece(0, '{"a": ', id="c0", name="f"), tool_piece(
+        1, '{"b": ', id="c1", name="g")
+    events, final, _ = stream_of_chat(make, sse(
+        chunk(piece(role="assistant", content=None, tool_calls=[first, second])),
+        chunk(piece(tool_calls=[tool_piece(0, "1}")])),
+        chunk(piece(tool_calls=[tool_piece(1, "2}")])),
+        chunk(piece(finish="tool_calls")), b"[DONE]",
+    ), tools=STRICT_TOOLS)
+    done = [e for e in events if e.type == "tool_calls.function.arguments.done"]
+    assert [(e.index, e.name, e.arguments, e.parsed_arguments) for e in done] == [
+        (0, "f", '{"a": 1}', {"a": 1}), (1, "g", '{"b": 2}', {"b": 2})]
+    partly = [e for e in events if e.type == "tool_calls.function.arguments.delta"]
+    assert [(e.index, e.arguments_delta, e.arguments, e.parsed_arguments) for e in partly] == [
+        (0, '{"a": ', '{"a": ', {}), (1, '{"b": ', '{"b": ', {}),
+        (0, "1}", '{"a": 1}', {"a": 1}), (1, "2}", '{"b": 2}', {"b": 2})]
+    calls = final.choices[0].message.tool_calls
+    assert [c.function.parsed_arguments for c in calls] == [{"a": 1}, {"b": 2}]
+    assert json.loads(openai.encode_json(final.choices[0].message))["tool_calls"][0] == {
+        "id": "c0", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+
+
+def shown(events: List[Any]) -> List[Any]:
+    """Events as data, without what the official package adds: the index of a tool call."""
+    def clean(value: Any) -> Any:
+        if isinstance(value, dict):
+            drop = "index" if "function" in value and "id" in value else ""
+            return {k: clean(v) for k, v in value.items() if k != drop and v is not None}
+        return [clean(v) for v in value] if isinstance(value, list) else value
+
+    return [clean(e.to_dict()) for e in events if getattr(e, "type", "") != "chunk"]
+
+
+@IGNORE_WARNINGS
+@pytest.mark.parametrize("name", CHAT_STREAMS)
+def test_official_chat_stream_events_are_the_same(name: str) -> None:
+    body = sse(*CHAT_STREAMS[name], b"[DONE]")
+    tools = STRICT_TOOLS
+    theirs, their_final, their_requests = stream_of_chat(official().OpenAI, body, tools=tools)
+    ours, our_final, our_requests = stream_of_chat(OpenAI, body, tools=tools)
+    assert shown(ours) == shown(theirs)
+    assert our_requests[0][1] == their_requests[0][1]
+    head, their_head = headers_of(our_requests[0][0]), headers_of(their_requests[0][0])
+    assert head["x-stainless-helper-method"] == their_head["x-stainless-helper-method"]
+    (mine,), (other,) = shown([our_final]), shown([their_final])
+    for choice, theirs_choice in zip(mine["choices"], other["choices"]):
+        # Those of the official package are in the order of arrival.
+        assert choice["message"] == theirs_choice["message"]
+
+
+def test_a_chat_stream_that_is_cut_never_gives_a_final_completion() -> None:
+    body = sse(*CHAT_STREAMS["two tool calls, one after the other"], b"[DONE]")
+    end = body.index(b'"finish_reason": "tool_calls"') + len(b'"finish_reason": "tool_calls"')
+    for cut in range(0, len(body), 7):
+        try:
+            _, final, _ = stream_of_chat(OpenAI, body[:cut], tools=STRICT_TOOLS)
+        except openai.IncompleteStreamError as err:
+            assert cut < len(body) and "without a finish reason" in str(err)
+            assert err.snapshot is None or err.snapshot.object == "chat.completion"
+        else:
+            assert cut > end and final.choices[0].finish_reason == "tool_calls"
+
+
+@BOTH
+def test_length_and_content_filter_are_errors_where_the_answer_is_parsed(make: Any) -> None:
+    errors: List[Tuple[str, Any]] = [
+        ("length", openai.LengthFinishReasonError),
+        ("content_filter", openai.ContentFilterFinishReasonError),
+    ]
+    for reason, kind in errors:
+        chunks = chunk(piece(**ROLE)), chunk(piece(content='{"a')), chunk(piece(finish=reason))
+        with pytest.raises(kind) as caught:
+            stream_of_chat(make, sse(*chunks, b"[DONE]"), tools=STRICT_TOOLS)
+        assert caught.value.completion.choices[0].message.content == '{"a'
+        with pytest.raises(kind):  # in get_final_completion(), as parse() would
+            stream_of_chat(make, sse(*chunks, b"[DONE]"))
+
+
+def test_what_a_stream_event_has_to_make_is_made_when_somebody_looks() -> None:
+    chunks = [chunk(piece(content="x" * 10)) for _ in range(3)]
+    state = openai.ChatCompletionStreamState[Any]()
+    events: List[Any] = [e for c in chunks for e in state.handle_chunk(
+        openai.ChatCompletionChunk.model_validate(c))]
+    text = state._choices[0].message["content"]
+    assert "snapshot" not in vars(events[1]) and len(text.pieces) == 3
+    assert len(events[1].snapshot) == 10 and len(events[-1].snapshot) == 30
+    assert pickle.loads(pickle.dumps(events[3])) == events[3]
+    assert events[3].to_dict() == {"type": "content.delta", "delta": "x" * 10, "parsed": None,
+                                   "snapshot": "x" * 20}
+
+
+def item_events(index: int, item: Dict[str, Any], *inside: Dict[str, Any]) -> List[Dict[str, Any]]:
+    """An output item that comes with these events about it; the last is the item as it ends."""
+    *events, done = inside
+    about = {"output_index": index, "item_id": item["id"]}
+    return [{"type": "response.output_item.added", "output_index": index, "item": item},
+            *({**about, **event} for event in events),
+            {"type": "response.output_item.done", "output_index": index, "item": {**item, **done}}]
+
+
+def response_stream(*items: List[Dict[str, Any]], end: str = "completed",
+                    **response: Any) -> List[Dict[str, Any]]:
+    """The events of a response with these items, numbered."""
+    base = {"id": "resp_1", "object": "response", "created_at": 1.0, "model": "m", "tools": [],
+            "parallel_tool_calls": True, "tool_choice": "auto"}
+    output = [events[-1]["item"] for events in items]
+    events = [
+        {"type": "response.created", "response": {**base, "status": "in_progress", "output": []}},
+        {"type": "response.in_progress", "response": {
+            **base, "status": "in_progress", "output": []}},
+        *itertools.chain(*items),
+        {"type": f"response.{end}", "response": {
+            **base, "status": end, "output": output, **response}},
+    ]
+    return [{**event, "sequence_number": n} for n, event in enumerate(events)]
+
+
+def text_item(index: int, *pieces: str, **fields: Any) -> List[Dict[str, Any]]:
+    part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+    whole = {**part, "text": "".join(pieces)}
+    at = {"content_index": 0}
+    return item_events(
+        index, {"type": "message", "id": f"msg_{index}", "role": "assistant",
+                "status": "in_progress", "content": [], **fields},
+        {"type": "response.content_part.added", "part": part, **at},
+        *({"type": "response.output_text.delta", "delta": p, "logprobs": [], **at} for p in pieces),
+        {"type": "response.output_text.done", "text": whole["text"], "logprobs": [], **at},
+        {"type": "response.content_part.done", "part": whole, **at},
+        {"status": "completed", "content": [whole]},
+    )
+
+
+def call_item(index: int, *pieces: str) -> List[Dict[str, Any]]:
+    kind = "response.function_call_arguments"
+    return item_events(
+        index, {"type": "function_call", "id": f"fc_{index}", "call_id": f"call_{index}",
+                "name": "f", "arguments": "", "status": "in_progress"},
+        *({"type": f"{kind}.delta", "delta": p} for p in pieces),
+        {"type": f"{kind}.done", "arguments": "".join(pieces), "name": "f"},
+        {"status": "completed", "arguments": "".join(pieces)},
+    )
+
+
+def refusal_item(index: int) -> List[Dict[str, Any]]:
+    at = {"content_index": 0}
+    return item_events(
+        index, {"type": "message", "id": f"msg_{index}", "role": "assistant",
+                "status": "in_progress", "content": []},
+        {"type": "response.content_part.added", "part": {"type": "refusal", "refusal": ""}, **at},
+        {"type": "response.refusal.delta", "delta": "No", **at},
+        {"type": "response.refusal.delta", "delta": ".", **at},
+        {"type": "response.refusal.done", "refusal": "No.", **at},
+        {"type": "response.content_part.done", "part": {"type": "refusal", "refusal": "No."}, **at},
+        {"status": "completed", "content": [{"type": "refusal", "refusal": "No."}]},
+    )
+
+
+def reasoning_item(index: int) -> List[Dict[str, Any]]:
+    at = {"summary_index": 0}
+    part = {"type": "summary_text", "text": "Hm, so."}
+    return item_events(
+        index, {"type": "reasoning", "id": f"rs_{index}", "summary": []},
+        {"type": "response.reasoning_summary_part.added", "part": {**part, "text": ""}, **at},
+        {"type": "response.reasoning_summary_text.delta", "delta": "Hm, ", **at},
+        {"type": "response.reasoning_summary_text.delta", "delta": "so.", **at},
+        {"type": "response.reasoning_summary_text.done", "text": "Hm, so.", **at},
+        {"type": "response.reasoning_summary_part.done", "part": part, **at},
+        {"summary": [part]},
+    )
+
+
+RESPONSE_STREAMS: Dict[str, List[Dict[str, Any]]] = {
+    "text": response_stream(text_item(0, '{"n": ', "1}")),
+    "reasoning, comments, a call and an answer": response_stream(
+        reasoning_item(0), text_item(1, "Just a ", "moment.", phase="commentary"),
+        call_item(2, '{"a"', ": 1}"), text_item(3, '{"n": 2}', phase="final_answer")),
+    "a refusal": response_stream(refusal_item(0)),
+    "two items": response_stream(text_item(0, '{"n": ', "3}"), call_item(1, "{", "}")),
+    "nothing": response_stream(),
+}
+
+
+def stream_of_response(make: Any, body: bytes, **params: Any) -> Tuple[List[Any], Any, Any]:
+    params = params if "response_id" in params else {"model": "m", "input": "hi", **params}
+    with RawServer(answer(body, Content_Type="text/event-stream")) as server:
+        client = make(api_key=KEY, base_url=server.url, max_retries=0)
+        if not getattr(client, "is_async", False):
+            with client.responses.stream(**params) as stream:
+                events = list(stream)
+                return events, stream.get_final_response(), server.requests
+
+        async def consume() -> Any:
+            async with client, client.responses.stream(**params) as stream:
+                events = [event async for event in stream]
+                return events, await stream.get_final_response(), server.requests
+
+        return asyncio.run(consume())  # type: ignore[no-any-return]
+
+
+STRICT_FLAT_TOOLS = [{"type": "function", **tool["function"]} for tool in STRICT_TOOLS]
+
+
+@BOTH
+@pytest.mark.parametrize("name", RESPONSE_STREAMS)
+def test_a_streamed_response_adds_up_to_the_plain_one(make: Any, name: str) -> None:
+    sent = RESPONSE_STREAMS[name]
+    events, final, _ = stream_of_response(make, sse(*sent), tools=STRICT_FLAT_TOOLS)
+    assert [e.type for e in events] == [e["type"] for e in sent]
+    whole = json.loads(openai.encode_json(final))  # without what was parsed
+    assert whole == sent[-1]["response"]
+    for event in events:
+        if event.type == "response.output_text.delta":
+            assert event.snapshot.endswith(event.delta) and len(event.snapshot) >= len(event.delta)
+    texts = [e for e in events if e.type == "response.output_text.done"]
+    assert all(e.parsed is None for e in texts)  # no class was asked for
+    calls = [item for item in final.output if item.type == "function_call"]
+    assert all(c.parsed_arguments == json.loads(c.arguments) for c in calls)
+    # What the deltas alone amount to is the same.
+    state = openai.ResponseStreamState[Any]()
+    quiet = ("response.output_item.done", "response.completed", "response.content_part.done",
+             "response.reasoning_summary_part.done")
+    for data in sent:
+        if data["type"] not in quiet:
+            state.handle(openai.decode(openai.result_type("ResponseStreamEvent"),
+                                       copy.deepcopy(data)))
+    grown = state.snapshot().to_dict()["output"]
+    for item, expected in zip(grown, whole["output"]):
+        item.pop("status", None)
+        expected.pop("status", None)
+        assert item == expected
+
+
+@IGNORE_WARNINGS
+@pytest.mark.parametrize("name", RESPONSE_STREAMS)
+def test_official_response_stream_events_are_the_same(name: str) -> None:
+    body = sse(*RESPONSE_STREAMS[name])
+    tools = STRICT_FLAT_TOOLS
+    theirs, their_final, asked = stream_of_response(official().OpenAI, body, tools=tools)
+    ours, our_final, our_asked = stream_of_response(OpenAI, body, tools=tools)
+    assert shown(ours) == shown(theirs) and shown([our_final]) == shown([their_final])
+    assert our_asked[0][1] == asked[0][1]
+
+
+def test_a_response_stream_that_is_cut_never_gives_a_final_response() -> None:
+    body = sse(*RESPONSE_STREAMS["reasoning, comments, a call and an answer"])
+    last = body.index(b'{"type": "response.completed"')
+    for cut in range(0, len(body), 41):
+        try:
+            _, final, _ = stream_of_response(OpenAI, body[:cut], tools=STRICT_FLAT_TOOLS)
+        except openai.IncompleteStreamError as err:
+            assert "without a `response.completed`" in str(err) and isinstance(err, RuntimeError)
+        else:
+            assert cut > last and final.status == "completed"
+
+
+@BOTH
+def test_a_response_that_ends_incomplete_says_so_and_is_not_parsed(make: Any) -> None:
+    sent = response_stream(text_item(0, '{"n": '), end="incomplete",
+                           incomplete_details={"reason": "max_output_tokens"})
+    _, final, _ = stream_of_response(make, sse(*sent), tools=STRICT_FLAT_TOOLS)
+    assert final.status == "incomplete" and final.output_text == '{"n": '
+    assert final.output_parsed is None
+
+
+@BOTH
+def test_an_existing_response_is_streamed_from_starting_after_on(make: Any) -> None:
+    sent = RESPONSE_STREAMS["text"]
+    events, final, asked = stream_of_response(
+        make, sse(*sent), response_id="resp_1", starting_after=4)
+    assert [e.sequence_number for e in events] == list(range(5, len(sent)))
+    assert events[0].snapshot == '{"n": 1}' and final.output_text == '{"n": 1}'
+    assert asked[0][0].startswith("GET /v1/responses/resp_1?stream=true ")
+    client = make(api_key=KEY)
+    for wrong in ({"response_id": "r", "model": "m"}, {"starting_after": 1}, {"model": "m"},
+                  {"input": "x"}):
+        with pytest.raises(ValueError):
+            client.responses.stream(**wrong)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'modle'"):
+        client.responses.stream(modle="m", model="m", input="x")
+    with pytest.raises(AttributeError, match="no view"):
+        client.with_raw_response.responses.stream(model="m", input="x")
+
+
+# Structured outputs and parsed tool calls, in one call.
+
+
+@dataclasses.dataclass
+class Step:
+    explanation: str
+    output: str
+
+
+@dataclasses.dataclass
+class Solution:
+    """How an equation is solved."""
+
+    steps: List[Step]
+    answer: float
+
+
+def chat_answer(content: Optional[str], finish: str = "stop", **message: Any) -> Dict[str, Any]:
+    return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m",
+            "choices": [{"index": 0, "finish_reason": finish, "logprobs": None, "message": {
+                "role": "assistant", "content": content, "refusal": None, **message}}]}
+
+
+SOLVED = '{"steps": [{"explanation": "halve", "output": "x = 2"}], "answer": 2}'
+TOOL_CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+
+
+@BOTH
+def test_parse_gives_objects_of_the_class_that_was_asked_for(make: Any) -> None:
+    with RawServer(answer(chat_answer(SOLVED)), answer(chat_answer(None, refusal="No."))) as server:
+        client = make(api_key=KEY, base_url=server.url)
+        found = call(client, "chat.completions.parse", model="m", messages=HI,
+                     response_format=Solution)
+        refused = call(client, "chat.completions.parse", model="m", messages=HI,
+                       response_format=Solution)
+    assert found.choices[0].message.parsed == Solution([Step("halve", "x = 2")], 2.0)
+    message = refused.choices[0].message
+    assert message.parsed is None and message.refusal == "No."
+    head, body = server.requests[0]
+    assert headers_of(head)["x-stainless-helper-method"] == "chat.completions.parse"
+    sent = json.loads(body)
+    assert list(sent) == ["model", "stream", "messages", "response_format"]
+    schema = sent["response_format"]["json_schema"]
+    assert schema["name"] == "Solution" and schema["strict"] is True
+    assert schema["schema"]["required"] == ["steps", "answer"]
+    assert schema["schema"]["additionalProperties"] is False
+    assert "parsed" not in json.loads(openai.encode_json(found))["choices"][0]["message"]
+
+
+@BOTH
+def test_responses_parse_gives_objects_of_the_class_that_was_asked_for(make: Any) -> None:
+    whole = response_stream(
+        text_item(0, "Let me think", phase="commentary"), call_item(1, '{"a": 1}'),
+        text_item(2, SOLVED, phase="final_answer"))[-1]["response"]
+    with RawServer(answer(whole), answer(whole)) as server:
+        client = make(api_key=KEY, base_url=server.url)
+        params = {"model": "m", "input": "2x = 4", "tools": STRICT_TOOLS}
+        found = call(client, "responses.parse", text_format=Solution, **params)
+        later = call(client, "responses.parse", parse_as=Solution, text={"verbosity": "low"},
+                     **params)
+    solution = Solution([Step("halve", "x = 2")], 2.0)
+    assert found.output_parsed == later.output_parsed == solution
+    assert found.output[0].content[0].parsed is None  # a comment on the way
+    assert found.output[1].parsed_arguments == {"a": 1}
+    sent = json.loads(server.requests[0][1])
+    assert sent["text"]["format"]["name"] == "Solution" and "text_format" not in sent
+    assert sent["tools"] == [  # given as for chat completions
+        dict(tool, description=None) for tool in STRICT_FLAT_TOOLS]
+    assert json.loads(server.requests[1][1])["text"] == {"verbosity": "low"}
+    assert json.loads(openai.encode_json(found)) == whole
+
+
+@BOTH
+def test_parse_refuses_what_it_could_not_parse(make: Any) -> None:
+    client = make(api_key=KEY, base_url="http://127.0.0.1:9", max_retries=0)
+    loose = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    for tools, words in (([loose], "'f' must have `strict: True`"),
+                         ([{"type": "custom", "custom": {"name": "c"}}], "not 'custom'")):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            call(client, "chat.completions.parse", model="m", messages=HI, tools=tools)
+    with pytest.raises(TypeError, match="missing 1 required argument: 'messages'"):
+        call(client, "chat.completions.parse", model="m", response_format=Solution)
+    with pytest.raises(TypeError, match="text_format or a format in `text`"):
+        call(client, "responses.parse", model="m", input="x", text_format=Solution,
+             text={"format": {"type": "text"}})
+    update: Any = {"type": "configuration_update", "text": {"format": {
+        "type": "json_schema", "name": "Other", "schema": {}}}}
+    with pytest.raises(TypeError, match="parse_as"):
+        call(client, "responses.parse", model="m", input=[update], text_format=Solution)
+    update["text"]["format"] = {"type": "text"}
+    with pytest.raises(TypeError, match="plain text"):
+        call(client, "responses.parse", model="m", input=[update], parse_as=Solution)
+
+
+@pytest.mark.parametrize("finish, kind", [
+    ("length", openai.LengthFinishReasonError),
+    ("content_filter", openai.ContentFilterFinishReasonError),
+])
+def test_parse_raises_if_the_answer_was_cut(finish: str, kind: Any) -> None:
+    with RawServer(answer(chat_answer('{"steps', finish))) as server, client_of(server) as client:
+        with pytest.raises(kind) as caught:
+            client.chat.completions.parse(model="m", messages=[], response_format=Solution)
+    assert caught.value.completion.choices[0].message.content == '{"steps'
+
+
+def test_parse_raises_if_the_answer_does_not_fit() -> None:
+    for content in ("Sorry", '{"steps": [], "answer": "two"}'):
+        with RawServer(answer(chat_answer(content))) as server, client_of(server) as client:
+            with pytest.raises(openai.OutputParseError, match="Solution|not JSON"):
+                client.chat.completions.parse(model="m", messages=[], response_format=Solution)
+
+
+@BOTH
+def test_parse_has_a_raw_view(make: Any) -> None:
+    with RawServer(answer(chat_answer(SOLVED, tool_calls=[TOOL_CALL]))) as server:
+        client = make(api_key=KEY, base_url=server.url)
+        raw = call(client.with_raw_response, "chat.completions.parse", model="m", messages=HI,
+                   response_format=Solution, tools=STRICT_TOOLS)
+    assert raw.status_code == 200 and raw.parse().choices[0].message.parsed.answer == 2.0
+    call_of_tool = raw.parse().choices[0].message.tool_calls[0]
+    assert call_of_tool.function.parsed_arguments == {"a": 1}
+
+
+@BOTH
+def test_a_stream_parses_as_it_goes(make: Any) -> None:
+    chunks = [chunk(piece(**ROLE)), *(chunk(piece(content=c)) for c in (SOLVED[:40], SOLVED[40:])),
+              chunk(piece(finish="stop"))]
+    events, final, _ = stream_of_chat(make, sse(*chunks, b"[DONE]"), response_format=Solution)
+    solution = Solution([Step("halve", "x = 2")], 2.0)
+    first, second = [e for e in events if e.type == "content.delta" and e.delta]
+    assert first.parsed == {"steps": [{"explanation": "halve"}]}
+    assert second.parsed == json.loads(SOLVED)
+    (done,) = [e for e in events if e.type == "content.done"]
+    assert done.parsed == final.choices[0].message.parsed == solution
+    sent = response_stream(text_item(0, SOLVED[:40], SOLVED[40:]))
+    events, final, asked = stream_of_response(make, sse(*sent), text_format=Solution)
+    (done,) = [e for e in events if e.type == "response.output_text.done"]
+    assert done.parsed == final.output_parsed == events[-1].response.output_parsed == solution
+    assert json.loads(asked[0][1])["text"]["format"]["name"] == "Solution"
+
+
+@IGNORE_WARNINGS
+@pytest.mark.parametrize("dotted", ["chat.completions.parse", "responses.parse"])
+def test_official_parse_sends_and_finds_the_same(dotted: str) -> None:
+    theirs = official().OpenAI
+    pydantic = importlib.import_module("pydantic")
+    kind = pydantic.create_model("Point", x=(int, ...), y=(Optional[float], None))
+    chat = dotted.startswith("chat")
+    tools = [openai.pydantic_function_tool(kind)], [official().pydantic_function_tool(kind)]
+    point = '{"x": 1, "y": 2}'
+    named = {**TOOL_CALL, "function": {"name": "Point", "arguments": point}}
+    item = call_item(1, point)
+    item[-1]["item"]["name"] = "Point"
+    body = chat_answer(point, tool_calls=[named]) if chat else response_stream(
+        text_item(0, point), item)[-1]["response"]
+    found, sent = [], []
+    for make, own in zip((OpenAI, theirs), tools):
+        with RawServer(answer(body)) as server:
+            client: Any = make(api_key=KEY, base_url=server.url)
+            asked = {"messages": HI, "response_format": kind} if chat else {
+                "input": "x", "text_format": kind}
+            found.append(call(client, dotted, model="m", tools=own, user="u", **asked))
+        sent.append(server.requests[0][1])
+    assert sent[0] == sent[1]
+    if chat:
+        message, other = (f.choices[0].message for f in found)
+        assert message.parsed == other.parsed == kind(x=1, y=2)
+        assert message.tool_calls[0].function.parsed_arguments == kind(x=1, y=2)
+    else:
+        assert found[0].output_parsed == found[1].output_parsed == kind(x=1, y=2)
+        assert found[0].output[1].parsed_arguments == kind(x=1, y=2)
 ########################################################################
 ## 10. Providers
 ########################################################################

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+"""Let the model call your functions: their signatures and docstrings tell it how.
+
+    python3 examples/tools_loop.py
+
+With OPENAI_API_KEY set it calls the API, else the local server that lies beside it.
+"""
+import json
+import pathlib
+import sys
+from typing import Any, List
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]  # run from a checkout
+
+from local_server import stand_in  # noqa: E402
+from openai_lite import OpenAI, function_tool  # noqa: E402
+
+
+@function_tool
+def get_weather(city: str) -> str:
+    """Tell the weather of a city, by get_weather.
+
+    Args:
+        city: Its name, such as "Berlin".
+    """
+    return json.dumps({"city": city, "sky": "cloudless", "celsius": 21})
+
+
+stand_in()
+client, tools = OpenAI(), {get_weather.name: get_weather}
+items: List[Any] = [{"role": "user", "content": "Use get_weather: how is it in Paris?"}]
+while True:
+    response = client.responses.create(model="gpt-4o-mini", input=items, tools=tools.values())
+    calls = [item for item in response.output if item.type == "function_call"]
+    if not calls:
+        break
+    items += response.output
+    for call in calls:
+        output = tools[call.name].run(call.arguments)
+        print(f"{call.name}({call.arguments}) gave {output}")
+        items.append({"type": "function_call_output", "call_id": call.call_id, "output": output})
+print(response.output_text)
