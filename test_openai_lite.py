@@ -8942,6 +8942,32 @@ def test_the_quickstart_runs_with_nothing_but_python(tmp_path: pathlib.Path) -> 
         assert expected in done.stdout
 
 
+OWN_TESTS = ("benchmark", "local_server", "quickstart")
+EXAMPLES = sorted(path for path in (HERE / "examples").glob("*.py") if path.stem not in OWN_TESTS)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=[path.stem for path in EXAMPLES])
+def test_an_example_is_short_and_prints_what_it_says(
+    path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """In an empty folder with an empty environment; `...` in its docstring stands for anything."""
+    source = path.read_text(encoding="utf-8")
+    assert source.count("\n") <= 40
+    said = ast.get_docstring(ast.parse(source)) or ""
+    command, *promised = re.findall(r"^    (.*)$", said, re.M)
+    assert command == f"python3 examples/{path.name}" and promised
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(path)], cwd=str(tmp_path), universal_newlines=True,
+        env={k: v for k, v in os.environ.items() if k == "SYSTEMROOT"}, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    printed = iter(done.stdout.split("\n"))  # in which \r ends a line as well
+    for line in promised:
+        pattern = re.escape(line).replace(re.escape("..."), ".+")
+        assert any(re.fullmatch(pattern, other) for other in printed), (line, done.stdout)
+
+
 def test_the_quickstart_calls_the_api_when_there_is_a_key(server: Any) -> None:
     done = python("examples/quickstart.py", OPENAI_API_KEY=KEY, OPENAI_BASE_URL=server.url)
     assert done.returncode == 0, done.stderr

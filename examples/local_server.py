@@ -105,15 +105,19 @@ import signal
 import socket
 import socketserver
 import struct
+import sys
 import tempfile
 import threading
 import time
 import zlib
 from typing import (
-    Any, BinaryIO, Callable, Dict, Generic, Iterable, Iterator, List, Mapping, NamedTuple,
-    Optional, Set, Tuple, TypeVar, Union, cast,
+    TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Generic, Iterable, Iterator, List, Mapping,
+    NamedTuple, Optional, Set, Tuple, TypeVar, Union, cast,
 )
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+if TYPE_CHECKING:
+    from openai_lite import OpenAI
 
 JSON = Dict[str, Any]
 

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+"""Upload a folder into a vector store, five files at a time, and a large file in parts.
+
+    python3 examples/bulk_upload.py
+
+With OPENAI_API_KEY set it talks to the API, otherwise to a local server, where it prints:
+
+    no OPENAI_API_KEY: calling a local server, which makes up its answers
+    12 files: 192 of 192 bytes
+    12 files are in the store, 0 failed
+    one file: 300000 of 300000 bytes
+    upload_... is completed: log.txt
+"""
+
+import pathlib
+import tempfile
+
+from local_server import client_or_local
+
+with client_or_local() as client, tempfile.TemporaryDirectory() as folder:
+    paths = [pathlib.Path(folder, f"note-{i:02}.txt") for i in range(12)]
+    for i, path in enumerate(paths):
+        path.write_text(f"This is note {i:02}.")
+    store = client.vector_stores.create(name="notes")
+    batch = client.vector_stores.file_batches.upload_and_poll(  # or a BulkUploadError, see there
+        store.id, files=paths, max_wait_seconds=300,
+        progress=lambda done, total: print(f"\r12 files: {done} of {total} bytes", end=""),
+    )
+    counts = batch.file_counts
+    print(f"\n{counts.completed} files are in the store, {counts.failed} failed")
+    log = pathlib.Path(folder, "log.txt")
+    log.write_bytes(b"all is well\n" * 25000)
+    upload = client.uploads.upload_file_chunked(
+        file=log, mime_type="text/plain", purpose="user_data", part_size=1 << 16,
+        progress=lambda done, total: print(f"\rone file: {done} of {total} bytes", end=""),
+    )
+    print(f"\n{upload.id} is {upload.status}:", upload.file.filename if upload.file else None)
