@@ -6992,16 +6992,6 @@ def test_streamed_runs_warn_and_refuse_at_the_call(method: str, make: Any) -> No
         method_of(client, view)(**RUN_METHODS[method])
 
 
-def test_the_example_of_assistants_prints_what_it_says(server: Any, tmp_path: pathlib.Path) -> None:
-    path = HERE / "examples" / "assistants.py"
-    source = path.read_text(encoding="utf-8")
-    printed = textwrap.dedent(source.partition("and prints:\n\n")[2].partition('"""')[0])
-    done = python("-S", "-W", "ignore", str(path), cwd=tmp_path)
-    assert (done.stdout, done.stderr) == (printed, "")
-    done = python(str(path), OPENAI_API_KEY=KEY, OPENAI_BASE_URL=server.url)
-    assert done.stdout == printed and "use the Responses API" in done.stderr
-
-
 def test_indices_of_a_message_may_leave_gaps_and_come_in_any_order() -> None:
     state = openai.RunState()
     order = [2, 0, 2, 1, 0]

@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: MIT
 """An event handler that prints the answer of an assistant as it comes; then what the run came to.
 
-    python3 -W ignore examples/assistants.py        (the Assistants API is deprecated, and says so)
+    python3 examples/assistants.py
 
 With OPENAI_API_KEY set it calls the API, else the local server that lies beside it, and prints:
 
     Some people put blue before blue. When blue stands, blue takes time too.
     [completed, 1 message]
 """
-import os
-import sys
+import warnings
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.dirname(HERE), HERE]  # run from a checkout, with nothing installed
-import openai_lite as openai  # noqa: E402
-from local_server import LocalServer  # noqa: E402
+from local_server import stand_in
+import openai_lite as openai
 
 
 class Printer(openai.AssistantEventHandler):
@@ -33,8 +30,6 @@ def ask(client: openai.OpenAI) -> None:
     client.beta.assistants.delete(assistant.id)
 
 
-if os.environ.get("OPENAI_API_KEY"):
-    ask(openai.OpenAI())
-else:
-    with LocalServer(pace=0.02) as server:
-        ask(openai.OpenAI(api_key="sk-local", base_url=server.url))
+warnings.simplefilter("ignore", DeprecationWarning)  # the API is deprecated, and says so
+stand_in()
+ask(openai.OpenAI())

@@ -3,21 +3,21 @@
 
     python3 examples/bulk_upload.py
 
-With OPENAI_API_KEY set it talks to the API, otherwise to a local server, where it prints:
+With OPENAI_API_KEY set it calls the API, else the local server that lies beside it, and prints:
 
-    no OPENAI_API_KEY: calling a local server, which makes up its answers
     12 files: 192 of 192 bytes
     12 files are in the store, 0 failed
     one file: 300000 of 300000 bytes
     upload_... is completed: log.txt
 """
-
 import pathlib
 import tempfile
 
-from local_server import client_or_local
+from local_server import stand_in
+from openai_lite import OpenAI
 
-with client_or_local() as client, tempfile.TemporaryDirectory() as folder:
+stand_in()
+with OpenAI() as client, tempfile.TemporaryDirectory() as folder:
     paths = [pathlib.Path(folder, f"note-{i:02}.txt") for i in range(12)]
     for i, path in enumerate(paths):
         path.write_text(f"This is note {i:02}.")

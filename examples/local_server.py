@@ -97,6 +97,7 @@ import logging
 import math
 import operator
 import os
+import pathlib
 import random
 import re
 import secrets
@@ -111,13 +112,13 @@ import threading
 import time
 import zlib
 from typing import (
-    TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Generic, Iterable, Iterator, List, Mapping,
-    NamedTuple, Optional, Set, Tuple, TypeVar, Union, cast,
+    Any, BinaryIO, Callable, Dict, Generic, Iterable, Iterator, List, Mapping, NamedTuple,
+    Optional, Set, Tuple, TypeVar, Union, cast,
 )
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-if TYPE_CHECKING:
-    from openai_lite import OpenAI
+# So that the other examples, which import this first, find openai_lite in the checkout.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 JSON = Dict[str, Any]
 

@@ -3,20 +3,20 @@
 
     python3 examples/polling.py
 
-With OPENAI_API_KEY set it talks to the API, otherwise to a local server, where it prints:
+With OPENAI_API_KEY set it calls the API, else the local server that lies beside it, and prints:
 
-    no OPENAI_API_KEY: calling a local server, which makes up its answers
     file-... is completed
     animals.txt: Whales sing, and are heard far away.
 """
-
 import sys
 
-from local_server import client_or_local
+from local_server import stand_in
+from openai_lite import OpenAI
 
 TEXT = b"Cats purr.\n\nWhales sing, and are heard far away.\n\nDogs bark."
 
-with client_or_local() as client:
+stand_in()
+with OpenAI() as client:
     store = client.vector_stores.create(name="animals")
     try:
         # Asks as often as the server suggests, or every `poll_interval_ms`.

@@ -3,16 +3,15 @@
 
     python3 examples/stream_events.py
 
-With OPENAI_API_KEY set it calls the API, else the local server that lies beside it.
+With OPENAI_API_KEY set it calls the API, else the local server that lies beside it, and prints:
+
+    What| Count| stand|s| for| is| Count|.| ...
+    completed: What Count stands for is Count. ...
+    |In| short|:| Name| works|.| ...
+    stop: In short: Name works. ...
 """
-import pathlib
-import sys
-
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE)]  # run from a checkout, with nothing installed
-
-from local_server import stand_in  # noqa: E402
-from openai_lite import OpenAI  # noqa: E402
+from local_server import stand_in
+from openai_lite import OpenAI
 
 stand_in()
 client = OpenAI()

@@ -3,17 +3,17 @@
 
     python3 examples/structured_outputs.py
 
-With OPENAI_API_KEY set it calls the API, else the local server that lies beside it.
+With OPENAI_API_KEY set it calls the API, else the local server that lies beside it, and prints:
+
+    Solve                because step step
+    step Solve           because step
+    x = 49.0
 """
 import dataclasses
-import pathlib
-import sys
 from typing import List
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE)]  # run from a checkout
 
-from local_server import stand_in  # noqa: E402
-from openai_lite import OpenAI  # noqa: E402
+from local_server import stand_in
+from openai_lite import OpenAI
 
 
 @dataclasses.dataclass
@@ -25,18 +25,16 @@ class Step:
 @dataclasses.dataclass
 class Solution:
     """How an equation is solved."""
-
     steps: List[Step]
     answer: float
 
 
 stand_in()
 client = OpenAI()
-response = client.responses.parse(
-    model="gpt-4o-mini", input="Solve 8x + 31 = 2, step by step.", text_format=Solution
-)
+question = "Solve 8x + 31 = 2, step by step."
+response = client.responses.parse(model="gpt-4o-mini", input=question, text_format=Solution)
 solution = response.output_parsed
-assert solution is not None, f"the model did not answer: {response.output_text}"
+assert solution is not None, response.output_text
 for step in solution.steps:
     print(f"{step.result:20} because {step.explanation}")
 print("x =", solution.answer)

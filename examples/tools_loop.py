@@ -3,27 +3,25 @@
 
     python3 examples/tools_loop.py
 
-With OPENAI_API_KEY set it calls the API, else the local server that lies beside it.
-"""
-import json
-import pathlib
-import sys
-from typing import Any, List
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE)]  # run from a checkout
+With OPENAI_API_KEY set it calls the API, else the local server that lies beside it, and prints:
 
-from local_server import stand_in  # noqa: E402
-from openai_lite import OpenAI, function_tool  # noqa: E402
+    get_weather({"city": "Paris"}) gave Paris has no clouds and 21 degrees
+    The tool says: Paris has no clouds and 21 degrees. ...
+"""
+from typing import Any, List
+
+from local_server import stand_in
+from openai_lite import OpenAI, function_tool
 
 
 @function_tool
 def get_weather(city: str) -> str:
-    """Tell the weather of a city, by get_weather.
+    """Tell the weather of a city.
 
     Args:
         city: Its name, such as "Berlin".
     """
-    return json.dumps({"city": city, "sky": "cloudless", "celsius": 21})
+    return f"{city} has no clouds and 21 degrees"
 
 
 stand_in()
@@ -32,9 +30,9 @@ items: List[Any] = [{"role": "user", "content": "Use get_weather: how is it in P
 while True:
     response = client.responses.create(model="gpt-4o-mini", input=items, tools=tools.values())
     calls = [item for item in response.output if item.type == "function_call"]
+    items += response.output
     if not calls:
         break
-    items += response.output
     for call in calls:
         output = tools[call.name].run(call.arguments)
         print(f"{call.name}({call.arguments}) gave {output}")

@@ -7,15 +7,11 @@ OpenAI cannot reach your computer, so here the local server sends the event.  It
 
     response.completed: test_...
 """
-
 import http.server
-import pathlib
-import sys
 import threading
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))  # nothing is installed
-from local_server import LocalServer  # noqa: E402
-from openai_lite import OpenAI  # noqa: E402
+from local_server import LocalServer
+from openai_lite import OpenAI
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
