@@ -8282,6 +8282,10 @@ RESPONSE_STREAMS: Dict[str, List[Dict[str, Any]]] = {
         call_item(2, '{"a"', ": 1}"), text_item(3, '{"n": 2}', phase="final_answer")),
     "a refusal": response_stream(refusal_item(0)),
     "two items": response_stream(text_item(0, '{"n": ', "3}"), call_item(1, "{", "}")),
+    "an item and events unknown to us": response_stream(
+        item_events(0, {"type": "dream", "id": "dr_0", "images": []},
+                    {"type": "response.dream.image", "image": "x"}, {"images": ["x"]}),
+        text_item(1, "Woke ", "up.", mood="fresh")),
     "nothing": response_stream(),
 }
 
@@ -8333,7 +8337,7 @@ def test_a_streamed_response_adds_up_to_the_plain_one(make: Any, name: str) -> N
     for item, expected in zip(grown, whole["output"]):
         item.pop("status", None)
         expected.pop("status", None)
-        assert item == expected
+        assert item == expected or item["type"] == "dream"  # what its pieces mean is not known
 
 
 @IGNORE_WARNINGS
