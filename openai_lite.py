@@ -2395,8 +2395,8 @@ class HTTPTransport:
             while idle:
                 idle.pop().close()
 
-    def __del__(self) -> None:
-        if hasattr(self, "idle") and self.process == os.getpid():
+    def __del__(self, getpid: Any = os.getpid) -> None:  # `os` is gone when the interpreter ends
+        if hasattr(self, "idle") and self.process == getpid():
             self.close()
 
     def __getstate__(self) -> Dict[str, Any]:
