@@ -1397,6 +1397,8 @@ class HTTPRequest:
 
     def time_left(self, limit: Optional[float]) -> Optional[float]:
         """`limit`, or what the deadline leaves of it."""
+        if limit == 0:  # which to a socket means something else
+            raise DeadlineExceeded("the limit is 0 s")
         if self.deadline is None:
             return limit
         left = self.deadline - clock()
@@ -1772,14 +1774,16 @@ class HTTPResponse:
 
     @property
     def encoding(self) -> Optional[str]:
-        """The charset of the content type, if it names one that Python knows."""
+        """The charset of the content type, if it names one that can read any bytes."""
         match = charset.search(self.headers.get("content-type", ""))
         if match:
             import codecs
 
             try:
-                "x".encode(match.group(1))  # refuses base64 and other codecs that make no text
-                return codecs.lookup(match.group(1)).name
+                name = codecs.lookup(match.group(1)).name
+                "x".encode(name)  # refuses base64 and other codecs that make no text
+                codecs.getincrementaldecoder(name)("replace").decode(b"x\xff\xff\xff", True)
+                return name
             except (LookupError, UnicodeError):
                 return None
         return None
@@ -1907,16 +1911,23 @@ class Unpacker:
                 # the zlib wrapper."  https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1.2
                 self.stream = self.zlib.decompressobj(-15)
         pieces: List[bytes] = []
-        while data:
-            if self.stream.eof:  # several gzip members in a row
-                self.stream = self.zlib.decompressobj(47)
-            try:
-                pieces.append(self.stream.decompress(data, max(1 << 28, 100 * len(data))))
-            except self.zlib.error as err:
-                raise ValueError(f"broken {self.encoding} data ({err})") from None
-            if self.stream.unconsumed_tail:
-                raise ValueError(f"the {self.encoding} data is a bomb: 256 MB of next to nothing")
-            data = self.stream.unused_data
+        room = max(1 << 28, 100 * len(data))
+        # In slices, because zlib copies all that follows a gzip member, and there may be many.
+        for start in range(0, len(data), 16384):
+            rest = data[start : start + 16384]
+            while rest:
+                if self.stream.eof:  # several gzip members in a row
+                    self.stream = self.zlib.decompressobj(47)
+                try:
+                    pieces.append(self.stream.decompress(rest, room))
+                except self.zlib.error as err:
+                    raise ValueError(f"broken {self.encoding} data ({err})") from None
+                room -= len(pieces[-1])
+                if self.stream.unconsumed_tail or room <= 0:
+                    raise ValueError(
+                        f"the {self.encoding} data is a bomb: 256 MB of next to nothing"
+                    )
+                rest = self.stream.unused_data
         return b"".join(pieces)
 
     def finish(self) -> bytes:
@@ -2029,14 +2040,20 @@ class Connection:
 
     def response(self, request: HTTPRequest, started: float) -> HTTPResponse:
         file = io.BufferedReader(self.reader, 65536)
-        while True:
+        for _ in range(100):
             version, status, reason, headers = read_head(file)
             if status >= 200 or status == 101:
                 break  # 100 Continue and 103 Early Hints come before the response that counts
+        else:
+            raise MalformedResponse("a hundred responses of status 1xx, and none that counts")
         fields = headers.fields
         length: Optional[int] = None
-        chunked = "chunked" in fields.get("transfer-encoding", "").lower()
-        if "content-length" in fields and not chunked:
+        # "If a Transfer-Encoding header field is present in a response and the chunked transfer
+        # coding is not the final encoding, the message body length is determined by reading the
+        # connection until it is closed by the server."  The length, if given, does not count.
+        coding = fields.get("transfer-encoding", "").lower().rpartition(",")[2].strip()
+        chunked = coding == "chunked"
+        if "content-length" in fields and coding in ("", "identity"):
             text = fields["content-length"]
             if not plain_length.match(text):  # "5, 5" means 5
                 lengths = {part.strip() for part in text.split(",")}
@@ -3382,7 +3399,10 @@ class StreamReader:
             elif isinstance(value, ValueError):
                 position = f"event {self.count + len(items) + 1} of the stream is no JSON: {value}"
                 return items, APIResponseValidationError(self.response, None, message=position)
-            items.append(value if convert is None else convert(value))
+            try:
+                items.append(value if convert is None else convert(value))
+            except RecursionError:
+                return items, nested_too_deeply(self.response)
         return items, None
 
     def error_in(self, error: Any) -> APIError:
@@ -5001,8 +5021,10 @@ class BaseClient(API[C]):
         if call.stream or call.view == "streamed":
             return False
         if call.cast == "HttpxBinaryResponseContent" or call.cast is HttpxBinaryResponseContent:
-            length = response.headers.get("content-length")
-            return int(length) <= PRELOADED if length else self.is_async and not call.progress
+            length = response.headers.get("content-length", "")
+            if not length.isdecimal():  # unknown, or said twice
+                return self.is_async and not call.progress
+            return int(length) <= PRELOADED
         return True
 
     def _log_response(self, response: HTTPResponse) -> None:
@@ -5060,7 +5082,10 @@ class BaseClient(API[C]):
             raise unexpected(response, f"a {cast.__name__} object")
         if hasattr(cast, "model_validate") and not issubclass(cast, BaseModel):  # pydantic
             return cast.model_validate(parsed)
-        result = decode(cast, parsed)
+        try:
+            result = decode(cast, parsed)
+        except RecursionError:
+            raise nested_too_deeply(response) from None
         if isinstance(result, BaseModel):
             remember_request(result, response)
         return result
@@ -5071,7 +5096,10 @@ class BaseClient(API[C]):
         parsed.setdefault("data", [])
         convert = converter(result_type(call.item)) if call.item is not None else None
         if convert is not None:
-            convert_list(convert, parsed["data"])
+            try:
+                convert_list(convert, parsed["data"])
+            except RecursionError:
+                raise nested_too_deeply(response) from None
         page: Any = object.__new__(ASYNC_PAGES.get(cast, cast) if self.is_async else cast)
         page.__dict__ = parsed
         page._client, page._call = self, call
@@ -5245,6 +5273,12 @@ def unexpected(response: HTTPResponse, wanted: str) -> APIResponseValidationErro
     got = json.loads(redacted_content(response).decode("utf-8"))
     message = f"expected {wanted}, got {shorten(repr(got), 200)}"
     return APIResponseValidationError(response, got, message=message)
+
+
+def nested_too_deeply(response: HTTPResponse) -> APIResponseValidationError:
+    """The error for JSON that can be parsed, but not followed to its end by Python functions."""
+    message = "the answer is nested too deeply"
+    return APIResponseValidationError(response, None, message=message)
 
 
 # ---- 7.2 OpenAI ----

@@ -1511,6 +1511,35 @@ ANSWERS: List[Tuple[str, Answer, bytes, bool]] = [
      b"abc", True),
     ("more than it said", raw("HTTP/1.1 200 OK\nContent-Length: 3", b"abcdef"), b"abc", False),
     ("more than a 204 may have", raw("HTTP/1.1 204 OK", b"abc"), b"", False),
+    # After https://github.com/nodejs/llhttp/tree/main/test/response
+    ("chunked, but not as the last coding",
+     hang_up(raw("HTTP/1.1 200 OK\nTransfer-Encoding: chunked, deflate\nContent-Length: 2",
+                 b"World")), b"World", False),
+    ("chunked, then identity",
+     hang_up(raw(TE + "\nTransfer-Encoding: identity", b"World")), b"World", False),
+    ("chunkedchunked", hang_up(raw(TE + "chunked", b"2\r\nOK\r\n0\r\n\r\n")),
+     b"2\r\nOK\r\n0\r\n\r\n", False),
+    ("another coding, then chunked",
+     raw("HTTP/1.1 200 OK\nTransfer-Encoding: x\nTransfer-Encoding: chunked", chunked(b"abc")),
+     b"abc", True),
+    ("identity with a length",
+     raw("HTTP/1.1 200 OK\nTransfer-Encoding: identity\nContent-Length: 3", b"abc"), b"abc", True),
+    ("no coding with a length",
+     raw("HTTP/1.1 200 OK\nTransfer-Encoding:\nContent-Length: 3", b"abc"), b"abc", True),
+    ("space after a chunk size", raw(TE, b"2  \r\nab\r\n0  \r\n\r\n"), b"ab", True),
+    ("semicolon without extension", raw(TE, b"2;\r\nab\r\n0;\r\n\r\n"), b"ab", True),
+    ("tabs around a length", raw("HTTP/1.1 200 OK\nContent-Length:\t3\t", b"abc"), b"abc", True),
+    ("a name that starts alike", raw(TE + "\nContent-Length-X: 0", chunked(b"OK")), b"OK", True),
+    ("space, but no reason", raw("HTTP/1.1 200 \nContent-Length: 3", b"abc"), b"abc", True),
+    ("header without a value", raw("HTTP/1.1 200 OK\nPragma:\nContent-Length: 3", b"abc"), b"abc",
+     True),
+    ("Proxy-Connection", raw("HTTP/1.1 200 OK\nProxy-Connection: close\nContent-Length: 3", b"abc"),
+     b"abc", True),
+    ("an upgrade offered",
+     raw("HTTP/1.1 200 OK\nConnection: upgrade\nUpgrade: h2c\nContent-Length: 3", b"abc"), b"abc",
+     True),
+    ("HTTP/1.0 kept, without a length",
+     hang_up(raw("HTTP/1.0 200 OK\nConnection: keep-alive", b"abc")), b"abc", False),
     ("large head", raw("HTTP/1.1 200 OK\nContent-Length: 3\nX: " + "y" * 100_000, b"abc"), b"abc",
      True),
 ]
@@ -1620,6 +1649,11 @@ JSON = "HTTP/1.1 200 OK\nContent-Type: application/json"
         (hang_up(raw("HTTP/1.1 2000 OK")), CONNECTION, "not HTTP/1.1"),
         (hang_up(raw("HTTP/1.1 099 OK")), CONNECTION, "not HTTP/1.1"),
         (hang_up(raw("ICY 200 OK")), CONNECTION, "not HTTP/1.1"),
+        (hang_up(raw("HTTPER/1.1 200 OK")), CONNECTION, "not HTTP/1.1"),
+        (hang_up(raw("RTSP/1.1 200 OK")), CONNECTION, "not HTTP/1.1"),
+        (hang_up(raw("HTTP/1.1 103 Hints") * 1000), CONNECTION,
+         "a hundred responses of status 1xx"),
+        (raw(TE, b"2 x\r\n{}\r\n0\r\n\r\n"), CONNECTION, "b'2 x' is no chunk size"),
         (hang_up(raw("HTTP/1.1 200 OK\nX: " + "y" * 300_000)), CONNECTION,
          "headers of the response exceed 256 KB"),
         (hang_up(raw("HTTP/1.1 200 OK" + "\nX: y" * 60_000)), CONNECTION,
@@ -1709,6 +1743,14 @@ def test_broken_compression_is_a_typed_error_and_never_half_a_body(
                 list(response.iter_bytes())
 
 
+def test_many_small_members_of_gzip_take_no_more_time_per_byte() -> None:
+    started = time.process_time()
+    error = failure(answer(members(b"") * 600_000, Content_Encoding="gzip"))  # 12 MB of them
+    assert "empty body" in str(error) or type(error) is VALIDATION
+    # If each took the rest of the body along: terabytes of copies, minutes.
+    assert time.process_time() - started < 20
+
+
 def test_a_decompression_bomb_does_not_fill_the_memory() -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     block = packer.compress(bytes(1 << 24)) + packer.flush(zlib.Z_FULL_FLUSH)  # 16 MB in 16 KB
@@ -1764,12 +1806,30 @@ def test_bytes_text_and_lines_are_iterated_whole(size: Optional[int], packed: bo
         ("text/plain; charset=latin-1", "\u00e9"), ('text/plain; charset="ISO-8859-1"', "\u00e9"),
         ("text/plain", "\ufffd"), ("text/plain; charset=klingon", "\ufffd"),
         ("text/plain; charset=rot13", "\ufffd"), ("text/plain; charset=base64", "\ufffd"),
-        ("text/plain; Charset=latin-1", "\u00e9"),
+        ("text/plain; Charset=latin-1", "\u00e9"), ("text/plain; charset=idna", "\ufffd"),
+        ("text/plain; charset=utf-16", "\ufffd"),
+        ("text/plain; charset=undefined", "\ufffd"), ("text/plain; charset=uu", "\ufffd"),
     ],
 )
 def test_text_is_decoded_as_the_content_type_says(content_type: str, text: str) -> None:
     response = openai.HTTPResponse(200, {"Content-Type": content_type}, b"\xe9")
     assert response.text == text and "".join(response.iter_text()) == text
+
+
+@pytest.mark.parametrize(
+    "sent", [
+        answer(b"abc", Content_Length="3, 3"), raw(TE + "\nContent-Length: what", chunked(b"abc")),
+        hang_up(raw("HTTP/1.1 200 OK", b"abc")), raw(TE, chunked(b"abc")),
+    ], ids=["a length twice", "chunked and nonsense", "to the end", "chunked"],
+)
+def test_a_download_may_say_its_length_in_any_way_that_http_allows(sent: Answer) -> None:
+    async def main(server: RawServer) -> bytes:
+        async with async_client_of(server) as client:
+            return await (await client.files.content("f")).aread()
+
+    with RawServer(sent, sent) as server, client_of(server) as client:
+        assert client.files.content("f").read() == b"abc"
+        assert asyncio.run(main(server)) == b"abc"
 
 
 def test_a_response_is_read_once_as_a_stream_and_says_so() -> None:
@@ -1972,6 +2032,11 @@ HEAD = raw(TE)
         (openai.Timeout(60, read=0.2), begin_and_stall, "read", {}),
         (openai.Timeout(60, write=0.2), deaf, "send", {"size": 16 << 20}),
         (openai.Timeout(60, connect=0.2), silent, "tls", {"scheme": "https"}),
+        (0, silent, "connect", {}),
+        (openai.Timeout(60, connect=0), silent, "connect", {}),
+        (openai.Timeout(60, read=0), silent, "read", {}),
+        (openai.Timeout(60, write=0), silent, "send", {}),
+        (openai.Timeout(total=0), silent, "connect", {}),
         (openai.Timeout(total=0.5), silent, r"\w+", {}),
         (openai.Timeout(total=0.5), deaf, r"\w+", {"size": 16 << 20}),
         (openai.Timeout(total=0.5), slow_reader, r"\w+", {"size": 16 << 20}),
@@ -3024,6 +3089,31 @@ ODD_ANSWERS = [
     {"choices": [{"message": {"tool_calls": [{"type": 5}, {"type": None}, [], "x", {}]}}]},
     {},
 ]
+
+
+@pytest.mark.parametrize("depth, decoded", [(20, True), (400, False), (100_000, False)])
+@pytest.mark.parametrize("shape", ["object", "page", "stream"])
+def test_an_answer_that_is_nested_too_deeply_is_a_typed_error(
+    shape: str, depth: int, decoded: bool
+) -> None:
+    # As text, because json.dumps() cannot follow it either.
+    filters = '{"type": "and", "filters": [' * depth + "{}" + "]}" * depth
+    tools = '[{"type": "file_search", "vector_store_ids": [], "filters": ' + filters + "}]"
+    response = '{"id": "r", "output": [], "tools": ' + tools + "}"
+    cases: Dict[str, Tuple[str, Callable[[Any], Any]]] = {
+        "object": (response, lambda c: c.responses.create(model="m", input="x").tools),
+        "page": ('{"data": [{"type": "additional_tools", "tools": ' + tools + "}]}",
+                 lambda c: c.responses.input_items.list("r").data),
+        "stream": (sse(f'{{"type": "response.created", "response": {response}}}'.encode()).decode(),
+                   lambda c: list(c.responses.create(model="m", input="x", stream=True))),
+    }
+    body, ask = cases[shape]
+    with RawServer(answer(body)) as server, client_of(server) as client:
+        if decoded:
+            assert ask(client)
+        else:
+            with pytest.raises(VALIDATION, match="nested too deeply|recursion"):
+                ask(client)
 
 
 @pytest.mark.parametrize("body", ODD_ANSWERS, ids=str)
