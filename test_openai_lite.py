@@ -37,6 +37,7 @@ import logging
 import os
 import pathlib
 import pickle
+import random
 import re
 import shutil
 import signal
@@ -108,14 +109,16 @@ class RawServer:
     counts the sockets accepted.
     """
 
-    def __init__(self, *answers: Answer, tls: Optional[ssl.SSLContext] = None) -> None:
+    def __init__(
+        self, *answers: Answer, tls: Optional[ssl.SSLContext] = None, port: int = 0
+    ) -> None:
         self.answers = list(answers)
         self.requests: List[Tuple[str, bytes]] = []
         self.connections = 0
         self.tls = tls
         self.lock = threading.Lock()
         self.listener = socket.socket()
-        self.listener.bind(("127.0.0.1", 0))
+        self.listener.bind(("127.0.0.1", port))
         self.listener.listen(128)
         self.port = self.listener.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/v1"
@@ -2858,6 +2861,98 @@ def test_without_retries_there_is_one_request(broken: Answer, slept: List[float]
         client.get("/x", cast_to=object, options={"max_retries": 3})
 
 
+def busy_answer(status: str, **headers: str) -> bytes:
+    return answer(WRONG, status, **headers)
+
+
+# What goes wrong on the way, and how long the client then waits; None: as it sees fit.
+FAULTS: List[Tuple[str, Answer, Optional[float]]] = [
+    ("hangs up", hang_up(), None),
+    ("resets", reset, None),
+    ("stalls", silent, None),
+    ("stalls in the headers", begin_and_stall, None),
+    ("stalls in the body", stall, None),
+    ("is cut in the headers", hang_up(b"HTTP/1.1 200 OK\r\nContent-"), None),
+    ("is cut in the body", hang_up(answer(b"{}", Content_Length="9")), None),
+    ("is cut in a chunk", hang_up(raw(TE, b"9\r\n{}")), None),
+    ("is no HTTP", hang_up(b"nonsense\r\n\r\n"), None),
+    ("408", busy_answer("408 Timeout"), None),
+    ("409", busy_answer("409 Conflict"), None),
+    ("429 in seconds", busy_answer("429 Slow", Retry_After="3"), 3),
+    ("429 in milliseconds", busy_answer("429 Slow", retry_after_ms="40"), 0.04),
+    ("429 then close", busy_answer("429 Slow", Connection="close", Retry_After="0.25"), 0.25),
+    ("500", busy_answer("500 Oops"), None),
+    ("503 with a past date",
+     busy_answer("503 Busy", Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"), None),
+    ("503 after 1xx", raw("HTTP/1.1 100 Continue") + raw("HTTP/1.1 103 Hints") * 3
+     + busy_answer("503 Busy"), None),
+    ("529 in chunks", raw("HTTP/1.1 529 Overloaded\nTransfer-Encoding: chunked", chunked(b"{}")),
+     None),
+    ("400 that may be retried", busy_answer("400 No", X_Should_Retry="true"), None),
+    ("redirects, then hangs up", answer("", "307 Moved", Location="/elsewhere"), None),
+]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_goes_wrong_in_whatever_order_a_file_arrives_whole_in_the_end(
+    seed: int, tmp_path: pathlib.Path, slept: List[float]
+) -> None:
+    chance = random.Random(seed)
+    data = chance.getrandbits(8 * 150_000).to_bytes(150_000, "big")
+    (tmp_path / "data").write_bytes(data)
+    faults = [chance.choice(FAULTS) for _ in range(chance.randrange(1, 6))]
+    script: List[Answer] = []
+    waits: List[float] = []
+    counts: List[str] = []
+    for i, (name, fault, wait) in enumerate(faults):
+        script += [fault, hang_up()] if "redirects" in name else [fault]
+        counts += [str(i)] * (2 if "redirects" in name else 1)
+        waits.append(min(0.5 * 2 ** i, 8) if wait is None else wait)
+    counts.append(str(len(faults)))
+    source: Any = chance.choice([tmp_path / "data", io.BytesIO(data), data, NotSeekable(data)])
+    # Fresh connections only: one that was kept and then closed is replaced without a retry.
+    transport = openai.DefaultHttpxClient(limits=openai.Limits(max_keepalive_connections=0))
+    limit = openai.Timeout(60, read=0.15)
+    with RawServer(*script, answer({"id": "f"})) as server:
+        with client_of(
+            server, max_retries=len(faults), timeout=limit, http_client=transport
+        ) as client:
+            made = client.files.with_raw_response.create(file=source, purpose="batch")
+    assert slept == waits, [name for name, _, _ in faults]
+    assert [headers_of(head)["x-stainless-retry-count"] for head, _ in server.requests] == counts
+    assert [parse_form(request)[1][1] for request in server.requests] == [data] * len(counts)
+    assert made.parse().id == "f" and made.retries_taken == len(faults) and server.answers == []
+
+
+def test_a_server_that_refuses_connections_for_a_while_is_reached_in_the_end(
+    unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: List[float] = []
+    with contextlib.ExitStack() as stack:
+        server = RawServer.__new__(RawServer)
+
+        def start_at_the_second(wait: float) -> None:
+            waits.append(wait)
+            if len(waits) == 2:
+                server.__init__(answer({"id": "m"}), port=unused_port)  # type: ignore[misc]
+                stack.enter_context(server)
+
+        monkeypatch.setattr(openai, "sleep", start_at_the_second)
+        url = f"http://127.0.0.1:{unused_port}/v1"
+        with OpenAI(api_key=KEY, base_url=url, max_retries=5) as client:
+            assert client.models.retrieve("m").id == "m"
+    assert len(waits) == 2 and len(server.requests) == 1
+
+
+def test_a_loop_of_redirects_and_faults_has_an_end(slept: List[float]) -> None:
+    loop = answer("", "307 Moved", Location="/v1/models")
+    with RawServer(*[loop, busy_answer("503 Busy")] * 99) as server:
+        with client_of(server, max_retries=3) as client:
+            with pytest.raises(openai.InternalServerError):
+                client.models.list()
+    assert len(server.requests) == 8 and len(slept) == 3
+
+
 def test_a_stream_that_has_begun_is_not_retried(slept: List[float]) -> None:
     with RawServer(CUT, EVENTS) as server, client_of(server, max_retries=2) as client:
         be_cut(client)
@@ -3507,6 +3602,173 @@ def test_async_streams_do_the_same() -> None:
     ) as server:
         asyncio.run(main(server))
     assert not server.answers
+
+
+# ---- Every cut ----
+
+SHORT_CHUNK: Dict[str, Any] = {"id": "1", "choices": [{"delta": {"content": "ab"}}]}
+SHORT_EVENTS = [
+    {"type": "response.output_text.delta", "delta": "\u20ac"},
+    {"type": "response.completed", "response": {"id": "r"}},
+]
+
+
+def without_type(body: bytes, **headers: str) -> bytes:
+    """A short answer: the fewer bytes, the fewer cuts."""
+    return answer(body, Content_Type="", **headers)
+
+
+# kind: (what a server answers, what is asked).  Whatever is cut, an answer is whole or an error.
+TO_CUT: Dict[str, Tuple[bytes, Callable[[Any], Any]]] = {
+    "JSON": (without_type(b'{"id": "m"}'), lambda c: c.models.retrieve("m")),
+    "JSON in gzip": (
+        without_type(gzip.compress(b'{"id": "m"}'), Content_Encoding="gzip"),
+        lambda c: c.models.retrieve("m")),
+    "JSON in chunks": (raw(TE, chunked(b'{"id":', b' "m"}')), lambda c: c.models.retrieve("m")),
+    "JSON to the end": (raw("HTTP/1.1 200 OK", b'{"id": "m"}'), lambda c: c.models.retrieve("m")),
+    "error": (answer(WRONG, "400 No"), lambda c: c.models.retrieve("m")),
+    "stream of a chat": (
+        raw(TE, chunked(sse(SHORT_CHUNK), sse(SHORT_CHUNK, b"[DONE]"))),
+        lambda c: c.chat.completions.create(model="m", messages=[], stream=True)),
+    "stream of a response": (
+        without_type(sse(*SHORT_EVENTS)),
+        lambda c: c.responses.create(model="m", input="x", stream=True)),
+    "stream to the end": (
+        raw("HTTP/1.1 200 OK", sse(SHORT_CHUNK, b"[DONE]")),
+        lambda c: c.chat.completions.create(model="m", messages=[], stream=True)),
+    "upload": (
+        without_type(b'{"id": "f"}'), lambda c: c.files.create(file=b"x" * 99, purpose="batch")),
+    "download": (without_type(b"0123456789" * 9), lambda c: c.files.content("f")),
+    "download in chunks": (raw(TE, chunked(b"01234", b"56789")), lambda c: c.files.content("f")),
+}
+INCOMPLETE = (openai.APIConnectionError, openai.APITimeoutError, openai.APIResponseValidationError)
+
+
+class Cutter:
+    """Answers each request with `sent`, cut after the bytes that its path, `/{cut}/v1`, names."""
+
+    def __init__(self, sent: bytes, stalls: bool = False) -> None:
+        self.sent, self.stalls = sent, stalls
+
+    def __call__(self, conn: socket.socket) -> None:
+        file = conn.makefile("rb")
+        head = read_request_head(file)
+        file.read(int(headers_of(head).get("content-length", "0")))
+        conn.sendall(self.sent[: int(head.split("/")[1])])
+        if self.stalls:
+            silent(conn)
+
+
+def outcome(ask: Callable[[Any], Any], client: Any) -> Tuple[Any, Any]:
+    """(all that came of a call, the error or None); a stream says in the end if it is complete."""
+    found: Any = None
+    try:
+        result = ask(client)
+        if isinstance(result, openai.Stream):
+            found = []
+            for item in result:
+                found.append(item.to_dict())
+            found.append(result.completed)
+        elif isinstance(result, openai.HttpxBinaryResponseContent):
+            found = result.read()
+        else:
+            found = result.to_dict()
+    except openai.OpenAIError as err:
+        return found, err
+    return found, None
+
+
+async def async_outcome(ask: Callable[[Any], Any], client: Any) -> Tuple[Any, Any]:
+    found: Any = None
+    try:
+        result = await ask(client)
+        if isinstance(result, openai.AsyncStream):
+            found = []
+            async for item in result:
+                found.append(item.to_dict())
+            found.append(result.completed)
+        elif isinstance(result, openai.HttpxBinaryResponseContent):
+            found = await result.aread()
+        else:
+            found = result.to_dict()
+    except openai.OpenAIError as err:
+        return found, err
+    return found, None
+
+
+def check_cut(kind: str, at: str, whole: Tuple[Any, Any], found: Tuple[Any, Any]) -> None:
+    """What came of a cut answer is the whole one, or says that it is not."""
+    (all_of_it, failed), (part, error) = whole, found
+    if failed:  # the whole answer is an error as well
+        assert type(error) is type(failed) or isinstance(error, INCOMPLETE), (kind, at, error)
+    elif error is not None:
+        assert isinstance(error, INCOMPLETE), (kind, at, error)
+        assert part is None or part == all_of_it[: len(part)], (kind, at, part)
+    elif part != all_of_it:  # the end of the connection is the end of the stream
+        assert kind == "stream to the end" and part[-1] is False, (kind, at, part)
+        assert part[:-1] == all_of_it[: len(part) - 1], (kind, at, part)
+
+
+@pytest.mark.parametrize("kind", list(TO_CUT))
+def test_an_answer_cut_after_any_byte_is_whole_or_a_typed_error(kind: str) -> None:
+    sent, ask = TO_CUT[kind]
+
+    async def in_asyncio(port: int) -> None:
+        async with AsyncOpenAI(api_key=KEY, max_retries=0) as client:
+            for cut in range(0, len(sent), 5):
+                client.base_url = f"http://127.0.0.1:{port}/{cut}/v1"
+                check_cut(kind, f"async {cut}", whole, await async_outcome(ask, client))
+
+    with listening(Cutter(sent)) as port, OpenAI(api_key=KEY, max_retries=0) as client:
+        client.base_url = f"http://127.0.0.1:{port}/{len(sent)}/v1"
+        whole = outcome(ask, client)
+        assert kind == "error" or whole[1] is None and whole[0]
+        for cut in range(len(sent)):
+            client.base_url = f"http://127.0.0.1:{port}/{cut}/v1"
+            check_cut(kind, str(cut), whole, outcome(ask, client))
+        transport: Any = client._transport
+        assert len(transport.slots) + len(idle_connections(transport)) == 1000
+        asyncio.run(in_asyncio(port))
+
+
+@pytest.mark.parametrize("kind", list(TO_CUT))
+@pytest.mark.parametrize("limit", [openai.Timeout(60, read=0.1), openai.Timeout(total=0.1)],
+                         ids=["read", "total"])
+def test_an_answer_that_stalls_after_any_byte_is_whole_or_a_timeout(kind: str, limit: Any) -> None:
+    sent, ask = TO_CUT[kind]
+    started = time.monotonic()
+
+    def work(cut: int) -> Tuple[Any, Any]:
+        url = f"http://127.0.0.1:{port}/{cut}/v1"
+        with OpenAI(api_key=KEY, base_url=url, max_retries=0, timeout=limit) as client:
+            return outcome(ask, client)
+
+    with listening(Cutter(sent)) as port:
+        whole = outcome(ask, OpenAI(
+            api_key=KEY, base_url=f"http://127.0.0.1:{port}/{len(sent)}/v1", max_retries=0
+        ))
+    cuts = range(0, len(sent), 8)
+    with listening(Cutter(sent, stalls=True)) as port:
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            for cut, found in zip(cuts, pool.map(work, cuts)):
+                check_cut(kind, str(cut), whole, found)
+                assert found == whole or isinstance(found[1], openai.APITimeoutError), (cut, found)
+    assert time.monotonic() - started < 20  # where a stall would last a minute
+
+
+@pytest.mark.parametrize("kind", ["JSON", "JSON in chunks", "stream of a chat"])
+def test_an_answer_over_tls_cut_without_a_goodbye_is_whole_or_a_typed_error(
+    kind: str, certificates: Any
+) -> None:
+    sent, ask = TO_CUT[kind]
+    answers = [hang_up(sent[:cut]) for cut in range(0, len(sent), 3)]
+    with RawServer(hang_up(sent), *answers, tls=certificates.server("right")) as server:
+        transport = openai.DefaultHttpxClient(verify=certificates.path("right"))
+        with client_of(server, http_client=transport) as client:
+            whole = outcome(ask, client)
+            assert whole[1] is None and whole[0]
+            for cut in range(0, len(sent), 3):
+                check_cut(kind, str(cut), whole, outcome(ask, client))
 
 
 # ---- 5.5 Binary results ----
