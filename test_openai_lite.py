@@ -507,6 +507,51 @@ SSE_CASES: List[Tuple[str, bytes, List[Tuple[str, str]]]] = [
 ]
 
 
+def mutated(chance: random.Random, data: bytes) -> bytes:
+    """`data` with some bytes put in, taken out, repeated, or cut off."""
+    changed = bytearray(data)
+    special = b"\n", b"\r\n", b"\r", b"\0", b"{", b"}", b'"', b"data: ", b":", b"\xff", b" ", b"f"
+    for _ in range(chance.randrange(1, 6)):
+        at, how = chance.randrange(len(changed) + 1), chance.randrange(6)
+        if how == 0:
+            changed[at:at] = bytes([chance.randrange(256)])
+        elif how == 1:
+            del changed[at : at + chance.randrange(1, 9)]
+        elif how in (2, 3):
+            changed[at : at + how - 2] = chance.choice(special)
+        elif how == 4:
+            start = chance.randrange(len(changed) + 1)
+            changed[at:at] = changed[start : start + chance.randrange(1, 40)]
+        elif chance.random() < 0.5:
+            del changed[at:]
+    return bytes(changed)
+
+
+def steps_of(work: Callable[[], Any]) -> int:
+    """How many lines of Python a function takes, which no busy machine can change."""
+    count = 0
+
+    def trace(frame: Any, event: str, arg: Any) -> Any:
+        nonlocal count
+        count += 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def check_linear(work: Callable[[int], Callable[[], Any]], size: int) -> None:
+    """Twice as much of something may take at most 2.3 times the steps."""
+    work(size)()  # what is imported and cached once does not count
+    once, twice = steps_of(work(size)), steps_of(work(2 * size))
+    assert twice <= 2.3 * once + 100, (once, twice)
+
+
 def cuts(data: bytes) -> Iterator[List[bytes]]:
     """The ways in which a network may deliver it."""
     yield [data]
@@ -555,6 +600,41 @@ def test_a_huge_event_in_small_pieces_costs_no_more_per_byte(end: bytes) -> None
         assert len(found[1]) == (1 if isinstance(found[1], dict) else 9 + (32 << 20))
     # If each piece were searched or copied with all that came before: half a terabyte, minutes.
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_mutated_events_are_decoded_alike_by_both_decoders_however_they_are_cut(seed: int) -> None:
+    chance = random.Random(seed)
+    corpus = [row[1] for row in SSE_CASES] + [sse({"a": [1, {"b": "c"}]}, b"[DONE]")]
+    for i in range(10_000):
+        data = mutated(chance, chance.choice(corpus))
+        expected = openai.SSEDecoder().feed(data)
+        at, end = sorted(chance.randrange(len(data) + 1) for _ in range(2))
+        plain, parsed = openai.SSEDecoder(), openai.JSONEventDecoder()
+        pieces = data[:at], data[at:end], data[end:]
+        assert [e for piece in pieces for e in plain.feed(piece)] == expected, (seed, i, data)
+        got = [e for piece in pieces for e in parsed.feed(piece)]
+        shown = [(n, repr(v) if isinstance(v, ValueError) else v) for n, v in got]
+        assert repr(shown) == repr(in_json(expected)), (seed, i, pieces)  # NaN equals nothing
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [OK, b"data: x\n", b"\n", b"\r", b"\r\n", b": ping\n\n", b"data: {\n\n", b"data: [\n\n", BOM,
+     b'data: {"a":\n', b"data: 1\r\n\r\n", b"event: e\n", b"data: {}{\n\n"],
+)
+def test_twice_the_events_take_twice_the_steps(piece: bytes) -> None:
+    def work(size: int) -> Callable[[], Any]:
+        data = piece * size + b"\n\n"
+
+        def feed() -> None:
+            for decoder in (openai.SSEDecoder(), openai.JSONEventDecoder()):
+                for i in range(0, len(data), 100):
+                    decoder.feed(data[i : i + 100])
+
+        return feed
+
+    check_linear(work, 500)
 
 
 def chunks_of(body: bytes, **options: Any) -> Any:
@@ -956,6 +1036,62 @@ def test_a_file_that_vanishes_before_a_retry_is_no_connection_error(
         with pytest.raises(openai.OpenAIError, match="cannot read a: .*No such file") as caught:
             client.files.create(file=path, purpose="batch")
     assert not isinstance(caught.value, openai.APIConnectionError) and len(slept) == 1
+
+
+def any_text(chance: random.Random) -> str:
+    alphabet = 'ab"\\;=\r\n\0 \t%-:\u00e9\u20ac\u2028\U0001f600'
+    return "".join(chance.choice(alphabet) for _ in range(chance.randrange(12)))
+
+
+def unescaped(name: str) -> str:
+    return name.replace("%0D", "\r").replace("%0A", "\n").replace("%22", '"')
+
+
+def test_any_form_is_read_by_the_parser_of_the_standard_library_as_it_was_meant() -> None:
+    """`email` reads MIME messages, and knows nothing of how these were written."""
+    chance = random.Random(4)
+    for i in range(8_000):
+        fields = {any_text(chance) or "n": any_text(chance) for _ in range(chance.randrange(4))}
+        contents = [mutated(chance, b"--\r\n--b\r\n\r\nx\n") for _ in range(chance.randrange(3))]
+        files = [
+            (any_text(chance), (any_text(chance), data, "application/octet-stream"))
+            for data in contents
+        ]
+        body = openai.MultipartBody(fields, files)
+        sent = b"".join(bytes(block) for block in body.blocks())
+        assert len(sent) == body.length, i
+        head = f"Content-Type: {body.content_type}\r\n\r\n".encode()
+        parts: Any = email.message_from_bytes(head + sent).get_payload()
+        if not fields and not files:
+            continue
+        expected: List[Tuple[str, Optional[str], bytes]] = [
+            (name, None, value.encode()) for name, value in fields.items()
+        ]
+        expected += [(name, file[0], file[1]) for name, file in files]
+        found = []
+        for part in parts:
+            (_, disposition), *others = part.raw_items()
+            assert [name for name, _ in others] == ["Content-Type"] * len(others), i
+            text = disposition.encode("utf-8", "surrogateescape").decode("utf-8")
+            match = re.match(r'form-data; name="([^"]*)"(?:; filename="([^"]*)")?\Z', text)
+            assert match, (i, text)
+            name, filename = match.groups()
+            assert (filename is None) is not bool(others), i
+            found.append((
+                unescaped(name), None if filename is None else unescaped(filename),
+                part.get_payload(decode=True),
+            ))
+        meant = [(unescaped(n), None if f is None else unescaped(f), d) for n, f, d in expected]
+        assert found == meant, i
+
+
+def test_twice_the_fields_take_twice_the_steps() -> None:
+    def work(size: int) -> Callable[[], Any]:
+        fields = {"a": {f"b{i}": ["c"] * 3 for i in range(size)}}
+        files = [("f", ("n", b"x", "a/b"))] * size
+        return lambda: list(openai.MultipartBody(fields, files).blocks())
+
+    check_linear(work, 200)
 
 
 def discard(conn: socket.socket) -> None:
@@ -1470,6 +1606,7 @@ def raw(head: str, body: bytes = b"") -> bytes:
 
 
 TE = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked"
+HEAD_OF_CHUNKS = raw(TE)
 
 # What a server may send, the body in it, and whether the connection is good for another request.
 ANSWERS: List[Tuple[str, Answer, bytes, bool]] = [
@@ -1672,6 +1809,54 @@ def test_an_answer_that_is_not_what_it_should_be_is_a_typed_error(
     assert type(caught.value) is kind and len(server.requests) == 1
     if kind is CONNECTION:
         assert f"(read 127.0.0.1:{server.port}: " in str(caught.value)
+
+
+def read_from(data: bytes, in_pieces: bool) -> Any:
+    """The body that a transport reads from a socket, or the error that it has a type for."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            theirs.sendall(data)
+        request = openai.HTTPRequest("GET", "http://h/")
+        transport = openai.HTTPTransport()
+        connection = openai.Connection(transport, request.origin, ours, False, "")
+        connection.reader = openai.SocketReader(ours, request)
+        try:
+            response = connection.response(request, 0.0)
+            body = b"".join(response.iter_bytes(7)) if in_pieces else response.read()
+            return response.status_code, body
+        except openai.OpenAIError as err:
+            return type(err)
+        except OSError as err:  # which HTTPTransport.send() makes an APIConnectionError of
+            return type(openai.connection_error(err, request, "read"))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_mutated_answers_are_read_alike_whole_and_in_pieces_or_are_typed_errors(seed: int) -> None:
+    chance = random.Random(seed)
+    corpus = [sent_by(sent) if callable(sent) else sent for name, sent, _, _ in ANSWERS[:-1]]
+    corpus += [answer(data, Content_Encoding=coding) for _, coding, data, _ in PACKED[:-4]]
+    for i in range(11_000):
+        data = mutated(chance, chance.choice(corpus))
+        whole, in_pieces = read_from(data, False), read_from(data, True)
+        if isinstance(whole, tuple) or isinstance(in_pieces, tuple):  # else two flaws, either first
+            assert whole == in_pieces, (seed, i, data)
+
+
+@pytest.mark.parametrize(
+    "start, piece, end", [
+        (HEAD_OF_CHUNKS, b"1\r\na\r\n", b"0\r\n\r\n"),
+        (HEAD_OF_CHUNKS, b"1;x\r\na\r\n", b"0\r\n\r\n"),
+        (HEAD_OF_CHUNKS + b"0\r\n", b"X: y\r\n", b"\r\n"),
+        (b"HTTP/1.1 204 OK\r\n", b"X: y\r\n", b"\r\n"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"a\n", b""),
+    ], ids=["chunks", "chunks with extensions", "trailers", "headers", "body"],
+)
+def test_twice_the_answer_takes_twice_the_steps(start: bytes, piece: bytes, end: bytes) -> None:
+    def work(size: int) -> Callable[[], Any]:
+        return lambda: read_from(start + piece * size + end, True)
+
+    check_linear(work, 400)
 
 
 def members(*pieces: bytes) -> bytes:
@@ -3281,6 +3466,54 @@ def test_floats_of_embeddings_are_not_visited_one_by_one() -> None:
     """Types that need no conversion have no step in the plan of their class."""
     assert [name for name, _ in openai.plan_of(openai.CreateEmbeddingResponse)] == ["data", "usage"]
     assert openai.plan_of(openai.Embedding) == []
+
+
+def result_classes() -> List[Any]:
+    space = vars(openai).values()
+    return [cls for cls in space if isinstance(cls, type) and issubclass(cls, openai.BaseModel)]
+
+
+def any_json(chance: random.Random, names: List[str], depth: int) -> Any:
+    """Some JSON; its objects have the keys and types of the API, but not where they belong."""
+    how = chance.randrange(9 if depth else 5)
+    if how < 5:
+        return [None, True, chance.choice(names), chance.randrange(-9, 9), 1.5][how]
+    if how == 5:
+        return [any_json(chance, names, depth - 1) for _ in range(chance.randrange(4))]
+    return {
+        chance.choice(names): any_json(chance, names, depth - 1)
+        for _ in range(chance.randrange(5))
+    }
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_any_json_makes_an_object_of_any_class_and_comes_out_as_it_went_in(seed: int) -> None:
+    chance, classes = random.Random(seed), result_classes()
+    assert len(classes) > 500
+    types = sorted(set(re.findall(r'Literal\["([a-z_.]+)"\]', SOURCE)))
+    for i in range(15_000):
+        cls = chance.choice(classes)
+        names = [*openai.keys_of(cls).values(), "type", "object", "zz"] + chance.sample(types, 3)
+        value = {chance.choice(names): any_json(chance, names, 3) for _ in range(6)}
+        if chance.random() < 0.5:
+            value["type"] = chance.choice(types)
+        text = json.dumps(value)
+        made = openai.decode(cls, json.loads(text))
+        assert type(made) is cls and made.to_dict() == value, (seed, i, cls, text)
+        if i % 10 == 0:
+            twin = pickle.loads(pickle.dumps(made))
+            assert twin == made and repr(twin) == repr(made), (seed, i, cls, text)
+            assert json.loads(made.to_json()) == value, (seed, i, cls, text)
+
+
+def test_twice_the_objects_take_twice_the_steps() -> None:
+    def work(size: int) -> Callable[[], Any]:
+        parts = [{"type": "output_text", "text": "a", "annotations": []}] * size
+        message = {"type": "message", "content": parts}
+        text = json.dumps({"output": [message] + [{"type": "x"}] * size})
+        return lambda: openai.decode(openai.Response, json.loads(text)).to_dict()
+
+    check_linear(work, 200)
 
 
 # ---- 5.3 Pages ----
