@@ -42,6 +42,7 @@ CONTENTS (grep '^## ' for the line numbers)
     9. Helpers: what takes more than one call, or more than JSON
     10. Providers: the same API at Microsoft Azure
     11. Module-level client: openai.api_key = "..."
+    12. Command line: every endpoint in a shell
 
 TO ADD AN ENDPOINT write a stub in its resource class (section 8); there is nothing to register:
 
@@ -18940,3 +18941,977 @@ else:
         if name.endswith(("Param", "Params")) or name in ("RequestOptions", "FileTypes"):
             return typing_of(Dict[str, Any])  # the TypedDicts exist for type checkers only
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+########################################################################
+## 12. Command line: every endpoint in a shell
+########################################################################
+# `python3 openai_lite.py files.list --limit 3`: the declarations of section 8 are the commands, and
+# what they declare says how a shell's text is to be read.  Importing this module runs none of it.
+
+# ---- 12.1 The program ----
+
+PROGRAM = "openai-lite"
+DEFAULT_MODEL = "gpt-5.4-mini"  # for `ask`: small, quick and cheap
+
+COMMON_OPTIONS = {  # {name: (its type, what it does)}; Text is taken as it stands, even "@x"
+    "base_url": ("Text", "where the API is; or $OPENAI_BASE_URL"),
+    "api_key_env": ("Text", "the variable that holds the key, instead of OPENAI_API_KEY"),
+    "organization": ("Text", "or $OPENAI_ORG_ID"),
+    "timeout": ("float", "seconds to wait for data; 600 unless given"),
+    "max_retries": ("int", "how often to send a failed request again; 2 unless given"),
+    "curl": ("bool", "print the request as a curl command instead of sending it"),
+    "verbose": ("bool", "show requests and responses on stderr, without secrets"),
+    "debug": ("bool", "show the traceback of an error"),
+    "help": ("bool", "say what a command takes; also -h"),
+}
+EXTRA_OPTIONS = {
+    "extra_body": ("Dict[str, Any]", "more parameters for the body"),
+    "extra_query": ("Dict[str, Any]", "more parameters for the URL"),
+    "extra_headers": ("Dict[str, Any]", "more headers"),
+}
+OUTPUT_OPTIONS = {
+    "all": ("bool", "all pages of a list, not only the first"),
+    "pretty": ("bool", "indented JSON"),
+    "output": ("Text", "write to this file, - for standard output; also -o"),
+}
+SHORT_OPTIONS = {"-h": "--help", "-o": "--output", "-c": "--continue"}
+
+
+class CommandError(Exception):
+    """Ends the program with a line on stderr and this exit code."""
+
+    def __init__(self, message: str, code: int = 2) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Finished(Exception):
+    """There is nothing left to do."""
+
+
+EXIT_CODES = (  # the first that fits
+    (7, "a time limit passed", (APITimeoutError, TimeoutError)),
+    (3, "no connection, or one that was cut", (APIConnectionError,)),
+    (4, "no key, or it may not do this (401, 403)", (AuthenticationError, PermissionDeniedError)),
+    (5, "rate limit or quota (429)", (RateLimitError,)),
+    (6, "not found (404)", (NotFoundError,)),
+    (8, "the API refused the parameters (400, 422)", (BadRequestError, UnprocessableEntityError)),
+    (2, "a mistake in the command line, or a file that cannot be used", (OSError, ValueError)),
+    (1, "any other error", (Exception,)),
+)
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Do what the command line says, or `arguments` instead; return the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = run(given)
+        sys.stdout.flush()
+        return code
+    except Finished:
+        return 0
+    except BrokenPipeError:  # `| head -1` has seen enough; Python's own last flush must not fail
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
+    except Exception as err:
+        if "--debug" in given:
+            import traceback
+
+            traceback.print_exc()
+        print(f"{PROGRAM}: {' '.join(error_words(err).split())}", file=sys.stderr)
+        # wait_for_processing() says with a bare RuntimeError, as official, that time is up.
+        late = type(err) is RuntimeError
+        found = next(code for code, _, kinds in EXIT_CODES if isinstance(err, kinds))
+        return err.code if isinstance(err, CommandError) else 7 if late else found
+
+
+def error_words(err: Exception) -> str:
+    if isinstance(err, OSError) and err.filename is not None:
+        return f"{err.filename}: {err.strerror}"
+    return str(err) if isinstance(err, CommandError) else f"{type(err).__name__}: {err}"
+
+
+def run(given: List[str]) -> int:
+    leading, rest = parse_options(given, COMMON_OPTIONS, PROGRAM, leading=True)
+    helps = "help" in leading
+    if not rest:
+        print(program_help(), file=sys.stdout if helps else sys.stderr)
+        return 0 if helps else 2
+    name, *rest = rest
+    flags = rest[: rest.index("--")] if "--" in rest else rest
+    if helps or "--help" in flags or "-h" in flags:
+        print(command_help(name))
+        return 0
+    perform, table = find_command(name)
+    own = {**COMMON_OPTIONS, **table}
+    texts, words = parse_options(rest, own, name)
+    texts = {**leading, **texts}
+    code: int = perform(words, {n: argument(n, texts[n], own[n][0]) for n in texts})
+    return code
+
+
+def find_command(name: str) -> Tuple[Any, Dict[str, Tuple[str, str]]]:
+    """(the function of (words, settings) that performs it, its options)"""
+    if name in COMMANDS:
+        return COMMANDS[name]
+    target = find_target(name)
+    if isinstance(target, type):
+        inside = ", ".join(f"{name}.{n}" for n in targets_in(target))
+        raise CommandError(f"{name} is a group; say which of {inside}")
+    own = {n: (kind, "") for n, (kind, _) in parameters_of(target).items()}
+    extra = EXTRA_OPTIONS if takes_options(target) else {}
+    return (
+        lambda words, settings: call_target(name, target, words, settings),
+        {**OUTPUT_OPTIONS, **extra, **own},
+    )
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(word, known, 1)
+    return f"; did you mean {close[0]}?" if close else f"; see {PROGRAM} --help"
+
+
+# ---- 12.2 Options and their values ----
+
+
+def parse_options(
+    arguments: Sequence[str], table: Mapping[str, Tuple[str, str]], command: str,
+    leading: bool = False,
+) -> Tuple[Dict[str, List[str]], List[str]]:
+    """({option: its texts}, the other words); `leading` stops at the first of these."""
+    found: Dict[str, List[str]] = {}
+    words: List[str] = []
+    left = list(arguments)
+    while left:
+        word = left.pop(0)
+        if word == "--" or (leading and (word[:1] != "-" or word in COMMANDS)):
+            words += left if word == "--" else [word, *left]
+            break
+        if word[:1] != "-" or word == "-":
+            words.append(word)
+            continue
+        option, equals, text = word.partition("=")
+        name = SHORT_OPTIONS.get(option, option).lstrip("-").replace("-", "_")
+        if name not in table:
+            known = [option_of(n) for n in table]
+            raise CommandError(f"{command} has no option {option}{did_you_mean(option, known)}")
+        if not equals and bool in shapes_of(table[name][0])[0]:
+            text = left.pop(0) if left[:1] in (["true"], ["false"], ["null"]) else "true"
+        elif not equals:
+            if not left or left[0][:2] == "--" and left[0][2:].replace("-", "_") in table:
+                raise CommandError(f"{command}: {option} needs a value")
+            text = left.pop(0)
+        found.setdefault(name, []).append(text)
+    return found, words
+
+
+def option_of(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+FILE = object()  # stands for FileTypes
+
+
+class ShellTypes:
+    """Looks up the names in an annotation; what exists for type checkers only is an object."""
+
+    same = {
+        "Iterable": "List", "Sequence": "List", "Mapping": "Dict", "Like": "Union",
+        "Required": "Union",
+    }
+
+    def __getitem__(self, name: str) -> Any:
+        name = self.same.get(name, name)
+        if name in ("Optional", "Union", "List", "Dict", "Literal"):
+            return globals()[name]
+        plain = {"str": str, "int": int, "float": float, "bool": bool, "FileTypes": FILE}
+        plain.update(object=object, Any=object)
+        return plain[name] if name in plain else ALIASES.get(name, dict)
+
+
+def shapes_of(annotation: str) -> Tuple[List[Any], List[Any]]:
+    """What a parameter takes, and what a list that it takes has in it."""
+    shapes = members_of(eval(annotation, {}, ShellTypes()))  # type: ignore[arg-type, unused-ignore]
+    items = [m for s in shapes if parts_of(s)[0] == "List" for m in members_of(parts_of(s)[1][0])]
+    return shapes, items
+
+
+def fits(value: Any, shape: Any) -> bool:
+    name, args = parts_of(shape)
+    if name == "Literal":
+        return value in args
+    if name == "List" or shape in (None, NoneType, object, FILE):
+        return shape in (object, FILE) or (isinstance(value, list) if name else value is None)
+    if shape in (str, int, float, bool):
+        numbers = (int, float) if shape is float else shape
+        return isinstance(value, numbers) and isinstance(value, bool) == (shape is bool)
+    return isinstance(value, dict)
+
+
+def argument(name: str, texts: List[str], annotation: str) -> Any:
+    """The value of a parameter from what the shell gave for it; raises CommandError."""
+    if annotation in ("Text", "List[Text]"):
+        return texts[-1] if annotation == "Text" else texts
+    shapes, items = shapes_of(annotation)
+    if texts == ["null"] and str not in shapes and {None, NoneType}.intersection(shapes):
+        return None  # and not a list of that word
+    values = [value_of(option_of(name), text, shapes + items) for text in texts]
+    if len(values) == 1 and (not items or any(fits(values[0], shape) for shape in shapes)):
+        return values[0]
+    if not items:
+        raise CommandError(f"{option_of(name)} was given {len(texts)} times")
+    return [item for v in values for item in (v if isinstance(v, list) else [v])]
+
+
+def value_of(option: str, text: str, shapes: List[Any]) -> Any:
+    """One text as the first of `shapes` that it fits."""
+    import json
+
+    if FILE in shapes:
+        import pathlib
+
+        path = text[1:] if text[:1] == "@" else text
+        return ("stdin", sys.stdin.buffer) if path == "-" else pathlib.Path(path)
+    text = contents_of(option, text)
+    wordy = str in shapes or object in shapes
+    if any(parts_of(shape)[0] == "Literal" and fits(text, shape) for shape in shapes):
+        return text
+    try:
+        value = json.loads(text, parse_constant=int)  # which NaN is not: a ValueError
+        problem = ""
+    except (ValueError, RecursionError) as err:
+        value, problem = text, f" ({err})" if text.lstrip()[:1] in ("{", "[") else ""
+    if wordy and (object not in shapes or problem) and not isinstance(value, (list, dict)):
+        return text
+    if any(fits(value, shape) for shape in shapes):
+        return value
+    # A value that this file does not know may be one that the API has learnt since.
+    literal = not problem and any(parts_of(shape)[0] == "Literal" for shape in shapes)
+    if wordy or (literal and isinstance(value, str)):
+        return text
+    raise CommandError(f"{option} takes {described(shapes)}{problem}")
+
+
+def contents_of(option: str, text: str) -> str:
+    """What `@file` holds, what is piped in for `@-` and `-`; `@@x` is "@x"."""
+    if text[:2] == "@@" or not (text[:1] == "@" or text == "-"):
+        return text[1:] if text[:2] == "@@" else text
+    try:
+        if text in ("-", "@-"):
+            return sys.stdin.buffer.read().decode("utf-8")
+        with open(text[1:], "rb") as file:
+            return file.read().decode("utf-8")
+    except UnicodeDecodeError as err:
+        raise CommandError(f"{option} {text}: it is not text in UTF-8 ({err.reason})") from None
+    except OSError as err:
+        hint = "; write @@ for a text that begins with @" if text[1:] else ""
+        raise CommandError(f"{option} {text}: {err.strerror}{hint}") from None
+
+
+def described(shapes: Sequence[Any]) -> str:
+    """`"text | [text, ...]"`, what to write for these."""
+    names: Dict[Any, str] = {
+        str: "text", int: "integer", float: "number", bool: "true | false", FILE: "FILE",
+        object: "JSON",
+    }
+    found: List[str] = []
+    for shape in shapes:
+        form, args = parts_of(shape)
+        if form == "List":
+            found.append(f"[{described(members_of(args[0]))}, ...]")
+        elif form == "Literal":
+            found += [str(value) for value in args[:8]] + ["..."] * (len(args) > 8)
+        elif shape not in (None, NoneType):
+            found.append(names.get(shape, "{...}"))
+    return " | ".join(dict.fromkeys(found)) or "null"
+
+
+# ---- 12.3 Endpoints as commands ----
+
+
+def targets_in(group: Any) -> Dict[str, Any]:
+    """{name: Endpoint, helper or class of a group} of what a class of section 8 declares."""
+    found: Dict[str, Any] = {}
+    for cls in reversed(group.__mro__):
+        if cls.__module__ == __name__ and issubclass(cls, Resource):
+            for name, annotation in own_annotations(cls).items():
+                if annotation.endswith("[C]"):
+                    found[name] = find_group(group, name)[0]
+            for name, value in vars(cls).items():
+                wrapped = getattr(value, "__wrapped__", None)
+                if isinstance(value, Endpoint) or (wrapped and wrapped.__code__.co_flags & 32):
+                    found[name] = value  # 32: a generator, so it is a helper of 6.5
+    return found
+
+
+def targets_under(group: Any, path: str = "") -> Iterator[Tuple[str, Any]]:
+    """(dotted name, target) of everything below a group, groups included."""
+    for name, target in targets_in(group).items():
+        yield path + name, target
+        if isinstance(target, type):
+            yield from targets_under(target, f"{path}{name}.")
+
+
+def find_target(name: str) -> Any:
+    target: Any = API
+    for part in name.replace("-", "_").split("."):
+        inside = targets_in(target) if isinstance(target, type) else {}
+        if part not in inside:
+            known = [*COMMANDS, *(path for path, _ in targets_under(API))]
+            raise CommandError(f"there is no command {name}{did_you_mean(name, known)}")
+        target = inside[part]
+    return target
+
+
+def stub_of(target: Any) -> Any:
+    return getattr(target, "stub", None) or target.__wrapped__
+
+
+def takes_options(target: Any) -> bool:
+    return bool(stub_of(target).__code__.co_flags & 8)  # it has **options
+
+
+def parameters_of(target: Any) -> Dict[str, Tuple[str, bool]]:
+    """{name: (annotation, whether it is required)} in the order of the signature."""
+    stub = stub_of(target)
+    code, annotations = stub.__code__, stub.__annotations__
+    count = code.co_argcount + code.co_kwonlyargcount
+    optional = len(stub.__defaults__ or ())
+    left_out = {*code.co_varnames[code.co_argcount - optional : code.co_argcount]}
+    left_out.update(stub.__kwdefaults__ or ())
+    names = code.co_varnames[1:count]
+    found = {name: (annotations[name], name not in left_out) for name in names}
+    if takes_options(target):
+        for cls in reversed(globals()[annotations[code.co_varnames[count]][7:-1]].__mro__):
+            declared = own_annotations(cls) if cls.__module__ == __name__ else {}
+            for name, kind in declared.items():
+                if name not in OPTION_NAMES and name not in found:
+                    found[name] = kind, kind.startswith("Required[")
+    return found
+
+
+def positional_of(target: Any) -> List[str]:
+    """What may be given without its name: the parameters in the path, in its order."""
+    if isinstance(target, Endpoint):
+        return list(path_parameter.findall(getattr(target, "path")))
+    code, required = stub_of(target).__code__, parameters_of(target)
+    return [name for name in code.co_varnames[1 : code.co_argcount] if required[name][1]]
+
+
+def call_target(name: str, target: Any, words: List[str], settings: Dict[str, Any]) -> int:
+    """Call an endpoint or helper, and print what it returns."""
+    parameters, words = parameters_of(target), list(words)
+    given = {n: settings[n] for n in (*parameters, *EXTRA_OPTIONS) if n in settings}
+    for n in positional_of(target):
+        if words and n not in given:
+            given[n] = argument(n, [words.pop(0)], parameters[n][0])
+    if words:
+        raise CommandError(f"{name}: what is {words[0]!r} for? Parameters are named: --name value")
+    missing = [option_of(n) for n, (_, needed) in parameters.items() if needed and n not in given]
+    if missing:
+        raise CommandError(f"{name} needs {' and '.join(missing)}; see {PROGRAM} {name} --help")
+    is_endpoint, output = isinstance(target, Endpoint), settings.get("output")
+    if settings.get("curl") and not is_endpoint:
+        raise CommandError(f"{name} sends several requests: --curl can show only a single one")
+    binary = stub_of(target).__annotations__["return"] == "HttpxBinaryResponseContent"
+    if binary and output is None and sys.stdout.isatty() and not settings.get("curl"):
+        raise CommandError(f"{name} answers with binary data: name a file with --output")
+    if is_endpoint and target.deprecated:
+        print(f"{PROGRAM}: {name} is deprecated: use {target.deprecated}", file=sys.stderr)
+    bar = ProgressBar()
+    if takes_options(target) and sys.stderr.isatty() and not settings.get("verbose"):
+        given["progress"] = bar
+    with open_client(settings) as client:
+        client._quiet = True  # the warning of a deprecated method is above
+        api: Any = client
+        for part in name.replace("-", "_").split("."):
+            api = getattr(api, part)
+        sink = Sink(None if output == "-" else output)
+        try:
+            show_result(api(**given), settings, sink)
+        finally:
+            bar.finish()
+            sink.close()
+    return 0
+
+
+def show_result(result: Any, settings: Mapping[str, Any], sink: Sink) -> None:
+    """A JSON object per line; text and binary data as they are."""
+    pretty = bool(settings.get("pretty"))
+    if isinstance(result, HttpxBinaryResponseContent):
+        for data in result.iter_bytes():
+            sink.write(data)
+    elif isinstance(result, str):
+        sink.write((result if result[-1:] == "\n" else result + "\n").encode("utf-8"))
+    elif isinstance(result, SyncPages):
+        for item in result if settings.get("all") else result.data or ():
+            sink.line(item, pretty)
+    elif isinstance(result, Stream):
+        with result:
+            for event in result:
+                sink.line(event, pretty)
+        if "stream" in settings and not result.completed:  # others need not have a last event
+            raise CommandError("the stream ended before its last event", 3)
+    elif result is not None:
+        sink.line(result, pretty)
+
+
+class Sink:
+    """Standard output, or a file that is opened when there is something to write."""
+
+    def __init__(self, path: Optional[str]) -> None:
+        self.path = path
+        self.file: Any = sys.stdout.buffer if path is None else None
+
+    def write(self, data: bytes) -> None:
+        if self.file is None:
+            assert self.path is not None
+            self.file = open(self.path, "wb")
+        self.file.write(data)
+        self.file.flush()
+
+    def line(self, value: Any, pretty: bool) -> None:
+        import json
+
+        text = json.dumps(
+            value, indent=2 if pretty else None, separators=None if pretty else (",", ":"),
+            ensure_ascii=False, default=jsonable,
+        )
+        self.write(text.encode("utf-8", "backslashreplace") + b"\n")  # half a surrogate: \ud83d
+
+    def close(self) -> None:
+        if self.path is not None and self.file is not None:
+            self.file.close()
+
+
+def open_client(settings: Mapping[str, Any]) -> OpenAI:
+    """The client that the common options and the environment ask for."""
+    environ = os.environ.get
+    azure = environ("OPENAI_API_TYPE") == "azure" or (
+        environ("OPENAI_API_TYPE") is None and "base_url" not in settings
+        and bool(environ("AZURE_OPENAI_ENDPOINT")) and not environ("OPENAI_API_KEY")
+    )
+    variable = "AZURE_OPENAI_API_KEY" if azure else "OPENAI_API_KEY"
+    variable = settings.get("api_key_env", variable)
+    names = ("base_url", "organization", "timeout", "max_retries")
+    options: Dict[str, Any] = {name: settings[name] for name in names if name in settings}
+    if settings.get("curl"):  # the key need not be there, and is not looked at
+        if not variable.isidentifier():
+            raise CommandError("--api-key-env takes the name of a variable, not a key")
+        options.update(api_key="$" + variable, admin_api_key="$OPENAI_ADMIN_KEY")
+        options["http_client"] = CurlPrinter(settings.get("output"))
+    elif "api_key_env" in settings:
+        options["api_key"] = environ(variable)
+        if not options["api_key"]:
+            raise CommandError("the variable that --api-key-env names is not set", 4)
+    if settings.get("verbose") and not settings.get("curl"):
+        options["http_client"] = WireLog(HTTPTransport())
+    try:
+        return AzureOpenAI(**options) if azure else OpenAI(**options)
+    except (OpenAIError, ValueError, TypeError) as err:
+        raise CommandError(str(err), 4 if "api_key" in str(err) else 2) from None
+
+
+# ---- 12.4 ask ----
+
+ASK_OPTIONS = {
+    "model": ("Text", f"or $OPENAI_MODEL; {DEFAULT_MODEL} without"),
+    "system": ("str", "instructions"),
+    "json": ("bool", "answer with a JSON object"),
+    "file": ("List[Text]", "an image, a document or a text to ask about; may be repeated"),
+    "continue": ("bool", "go on with the last conversation; also -c"),
+}
+
+
+def ask(words: List[str], settings: Dict[str, Any]) -> int:
+    """Ask a model, and print its answer as it is written: ask "Say this is a test"
+
+    What is piped in goes along with the question, or is the question if there is none.  The id of
+    the answer, for --continue, is kept in $XDG_STATE_HOME/openai_lite/last_answer.json, by default
+    under ~/.local/state, and readable for you only; the key and the texts are not.
+    """
+    parts = [{"type": "input_text", "text": " ".join(words)}] if words else []
+    if sys.stdin is not None and not sys.stdin.isatty():
+        piped = sys.stdin.buffer.read().decode("utf-8", "replace")
+        parts += [{"type": "input_text", "text": piped}] if piped.strip() else []
+    if not parts:
+        raise CommandError("ask what? Write the question behind it, or pipe it in")
+    parts += [file_content(path) for path in settings.get("file", ())]
+    last: Dict[str, Any] = last_answer() if settings.get("continue") else {}
+    model = settings.get("model") or last.get("model") or os.environ.get("OPENAI_MODEL")
+    texts = [part["text"] for part in parts if "text" in part]
+    asked: Dict[str, Any] = {"model": model or DEFAULT_MODEL, "stream": True}
+    asked["input"] = [{"role": "user", "content": parts}]
+    if len(texts) == len(parts):
+        asked["input"] = "\n\n".join(texts)
+    instructions = settings.get("system", "")
+    if settings.get("json"):
+        asked["text"] = {"format": {"type": "json_object"}}
+        if "json" not in " ".join([*texts, instructions]).lower():  # the API wants the word there
+            instructions += "\nAnswer with a JSON object."
+    if instructions:
+        asked["instructions"] = instructions.lstrip("\n")
+    if last:
+        asked["previous_response_id"] = last["id"]
+    client: Any = open_client(settings)
+    with client, client.responses.create(**asked) as events:
+        answer, shown = print_answer(events)
+        if not events.completed:
+            raise CommandError("the answer was cut: the stream ended before its last event", 3)
+    remember_answer(answer, asked["model"])
+    why = getattr(answer, "error", None) or getattr(answer, "incomplete_details", None)
+    if why is not None or answer is None:
+        words_of_it = getattr(why, "message", None) or getattr(why, "reason", None) or shown
+        raise CommandError(f"the answer is not complete: {words_of_it}", 1)
+    return 0
+
+
+def print_answer(events: Any) -> Tuple[Any, str]:
+    """Print the text of a stream; (the response that its last event holds, an error's message)."""
+    answer, problem, at_start = None, "", True
+    write, flush = sys.stdout.buffer.write, sys.stdout.buffer.flush
+    try:
+        for event in events:
+            if event.type in ("response.output_text.delta", "response.refusal.delta"):
+                at_start = False
+                write(event.delta.encode("utf-8", "replace"))
+                flush()
+            elif event.type == "error":
+                problem = getattr(event, "message", None) or "error"
+            elif event.type in TERMINAL_EVENTS:
+                answer = getattr(event, "response", None)
+    finally:
+        if not at_start:
+            write(b"\n")
+            flush()
+    return answer, problem
+
+
+def file_content(path: str) -> Dict[str, str]:
+    """A file as a part of the input: an image, a text, or else a document."""
+    import base64
+    import mimetypes
+
+    with open(path, "rb") as file:
+        data = file.read()
+    name, mime = os.path.basename(path), mimetypes.guess_type(path)[0] or ""
+    mime = mime or ("image/webp" if path.lower().endswith(".webp") else "application/octet-stream")
+    if mime != "application/pdf" and b"\0" not in data:
+        try:
+            return {"type": "input_text", "text": f"{name}:\n{data.decode('utf-8')}"}
+        except UnicodeDecodeError:
+            pass
+    url = f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
+    if mime.startswith("image/"):
+        return {"type": "input_image", "image_url": url, "detail": "auto"}
+    return {"type": "input_file", "filename": name, "file_data": url}
+
+
+def state_file() -> str:
+    # https://specifications.freedesktop.org/basedir-spec/latest/
+    folder = os.environ.get("XDG_STATE_HOME") or os.environ.get("LOCALAPPDATA")
+    folder = folder or os.path.join(os.path.expanduser("~"), ".local", "state")
+    return os.path.join(folder, "openai_lite", "last_answer.json")
+
+
+def last_answer() -> Dict[str, Any]:
+    import json
+
+    try:
+        with open(state_file(), "rb") as file:
+            kept = json.loads(file.read().decode("utf-8"))
+        return {"id": kept["id"], "model": kept["model"]}
+    except (OSError, ValueError, TypeError, KeyError):
+        raise CommandError(f"there is no conversation to continue in {state_file()}") from None
+
+
+def remember_answer(answer: Any, model: str) -> None:
+    if getattr(answer, "id", None) is None:
+        return
+    try:
+        os.makedirs(os.path.dirname(state_file()), mode=0o700, exist_ok=True)
+        descriptor = os.open(state_file(), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(encode_json({"id": answer.id, "model": model}))
+    except OSError:
+        pass  # a home that cannot be written to: there will be nothing to continue
+
+
+# ---- 12.5 Requests as curl commands, on the wire, and in progress ----
+
+
+class CurlPrinter:
+    """The transport of --curl: it prints what would be sent, and sends nothing."""
+
+    def __init__(self, output: Optional[str]) -> None:
+        self.output = output
+
+    def send(self, request: HTTPRequest) -> HTTPResponse:
+        print(curl_command(request, self.output), flush=True)
+        raise Finished()
+
+
+named_secret = Pattern(r"(?:\w+ )?\$\w+\Z")  # "Bearer $OPENAI_API_KEY"
+part_head = Pattern(r'form-data; name="([^"]*)"(?:; filename="([^"]*)")?')
+INLINE = 100000  # bytes; what Linux allows for one argument is 128 kB
+
+
+def curl_command(request: HTTPRequest, output: Optional[str] = None) -> str:
+    """A shell command that sends the same.  Secrets are variables there, or `<redacted>`."""
+    import json
+    import shlex
+
+    body, quote = request.body, shlex.quote
+    lines = [f"curl {quote(without_secrets(request.url))}"]
+    if request.method != "POST" and (body is not None or request.method != "GET"):
+        lines[0] += f" -X {request.method}"  # which is not what curl takes from the other options
+    without = ["accept-encoding", "connection"]  # where curl has its own
+    if request.headers.get("Accept") == "application/json":
+        without.append("accept")
+    if request.headers.get("User-Agent", "").startswith(__title__ + "/"):
+        without.append("user-agent")
+    if isinstance(body, MultipartBody) or (body is None and request.method != "POST"):
+        without.append("content-type")
+    for name, value in request.headers.items():
+        folded = name.lower()
+        if folded.startswith("x-stainless-") or folded in without:
+            continue
+        if folded not in SECRET_HEADERS:
+            lines.append(f"-H {quote(f'{name}: {value}')}")
+        elif named_secret.match(value):
+            lines.append(f'-H "{name}: {value}"')
+        else:
+            lines.append(f"-H {quote(name + ': <redacted>')}")
+    streams = request.headers.get("Accept") == "text/event-stream"
+    here = ""
+    if isinstance(body, MultipartBody):
+        fields = [form_option(body.parts[i], body.parts[i + 1])
+                  for i in range(0, len(body.parts) - 1, 3)]
+        streams = streams or "-F stream=true" in fields
+        lines += fields
+    elif isinstance(body, FileBody):
+        source = body.part.source if isinstance(body.part, FilePart) else None
+        lines.append(f"--data-binary {quote('@' + (source if isinstance(source, str) else '-'))}")
+    elif body is not None:
+        text = body.decode("utf-8", "replace")
+        try:
+            parsed = json.loads(text)
+            streams = streams or isinstance(parsed, dict) and parsed.get("stream") is True
+        except ValueError:
+            pass
+        is_json = request.headers.get("Content-Type", "") == "application/json"
+        if len(body) > INLINE:
+            lines.append("--data-binary @- <<'END'")
+            here = f"\n{text}\nEND"
+        else:
+            lines.append(f"{'--data' if is_json else '--data-binary'} {quote(text)}")
+    elif request.method == "POST":
+        lines.append("--data ''")  # an empty body, whose length is sent
+    if output not in (None, "-"):
+        lines[0] += f" -o {quote(str(output))}"
+    lines[0] += " -N" if streams else ""
+    return " \\\n  ".join(lines) + here
+
+
+def form_option(head: bytes, part: Any) -> str:
+    """The -F for one part of a form."""
+    import shlex
+
+    text = head.decode("utf-8")
+    found = part_head.search(text)
+    assert found is not None
+    name, filename = (
+        None if group is None
+        else group.replace("%22", '"').replace("%0D", "\r").replace("%0A", "\n")
+        for group in found.groups()
+    )
+    if not isinstance(part, FilePart) and filename is None:
+        value = part.decode("utf-8")
+        plain = not value.startswith(("@", "<")) and not set(value).intersection(';"\\')
+        return f"{'-F' if plain else '--form-string'} {shlex.quote(f'{name}={value}')}"
+    path = part.source if isinstance(getattr(part, "source", None), str) else "-"
+    option = f"{name}=@{form_value(path)}"
+    if filename is not None and filename != os.path.basename(path):
+        option += f";filename={form_value(filename)}"
+    kind = text.lower().partition("\r\ncontent-type: ")[2].partition("\r\n")[0]
+    return f"-F {shlex.quote(option + (f';type={kind}' if kind else ''))}"
+
+
+def form_value(text: str) -> str:
+    """A value inside -F, where some characters separate."""
+    if not set(text).intersection(',;"\\') and text == text.strip():
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+class WireLog:
+    """A transport that shows on stderr what goes through another one, as `curl -v` does."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def send(self, request: HTTPRequest) -> HTTPResponse:
+        first, *fields = request.head(request.target).decode("latin-1").rstrip().split("\r\n")
+        self.show(">", request, [without_secrets(first), *map(shown_field, fields), ""])
+        body = request.body
+        for part in getattr(body, "parts", [getattr(body, "part", body)]):
+            if isinstance(part, FilePart):
+                self.show(">", request, [f"[{part.size} bytes of {part.label}]"])
+            elif part and part != b"\r\n":  # which ends each part of a form
+                self.show(">", request, text_lines(bytes(part)))
+        response: HTTPResponse = self.inner.send(request)
+        status = f"{response.http_version} {response.status_code} {response.reason_phrase}"
+        heads = [shown_field(f"{name}: {value}") for name, value in response.headers.items()]
+        self.show("<", request, [status, *heads, ""])
+        if response._content is not None:
+            self.show("<", request, text_lines(response._content))
+        else:
+            self.listen(request, response)
+        return response
+
+    def listen(self, request: HTTPRequest, response: HTTPResponse) -> None:
+        """Show the body as it is read, in whole lines: a secret may not be cut in two."""
+        kind = response.headers.get("content-type", "")
+        is_text = kind.startswith("text/") or "json" in kind or "sdp" in kind
+        cutter, count = LineCutter(response.encoding), [0]
+
+        def shown(data: bytes, at_end: bool) -> bytes:
+            count[0] += len(data)
+            lines = cutter.feed(data) + (cutter.finish() if at_end else []) if is_text else []
+            if at_end and not is_text:
+                lines = [f"[{count[0]} bytes of {kind or 'something'}]"]
+            self.show("<", request, lines)
+            return data
+
+        some, whole = response._read_some, response._read_all
+
+        def read_some(limit: int = BLOCK) -> bytes:
+            data = some(limit)
+            return shown(data, not data)
+
+        response.__dict__.update(_read_some=read_some, _read_all=lambda: shown(whole(), True))
+
+    def show(self, mark: str, request: HTTPRequest, lines: List[str]) -> None:
+        for line in lines:
+            print(mark, shorten(redacted(line, request), 10000), file=sys.stderr)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+def shown_field(line: str) -> str:
+    """A header without its value where that is a secret."""
+    name, _, value = line.partition(": ")
+    if name.lower() in SECRET_HEADERS:
+        return f"{name}: <redacted>"
+    return f"{name}: {without_secrets(value) if name.lower() == 'location' else value}"
+
+
+def text_lines(data: bytes) -> List[str]:
+    try:
+        text = data.decode("utf-8").replace("\r\n", "\n")
+        return (text[:-1] if text[-1:] == "\n" else text).split("\n")
+    except UnicodeDecodeError:
+        return [f"[{len(data)} bytes]"]
+
+
+class ProgressBar:
+    """Draws how far an upload or a download is; to be passed as `progress`."""
+
+    def __init__(self) -> None:
+        self.started, self.drawn = clock(), 0.0
+        self.before = 0
+        self.open = False
+
+    def __call__(self, done: int, total: Optional[int]) -> None:
+        now = clock()
+        if done == 0 or done < self.before:  # it begins, perhaps once again
+            self.started = now
+        self.before = done
+        if self.open and now - self.drawn < 0.1 and done != total:
+            return
+        self.drawn, self.open = now, True
+        rate = done / max(now - self.started, 0.001)
+        line = f"{size_text(done)}, {size_text(rate)}/s"
+        if total:
+            left = int((total - done) / rate) if rate else 0
+            line = (
+                f"[{'#' * (20 * done // total):20}] {100 * done // total}% of {size_text(total)}, "
+                f"{size_text(rate)}/s, {left // 60}:{left % 60:02} left"
+            )
+        print(f"\r{line:70}", end="", file=sys.stderr, flush=True)
+
+    def finish(self) -> None:
+        if self.open:
+            print(file=sys.stderr)
+        self.open = False
+
+
+def size_text(size: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+# ---- 12.6 Help and completion ----
+
+
+def program_help() -> str:
+    groups = [(f"{name}.", first_line(group)) for name, group in targets_in(API).items()]
+    rows = [(name, first_line(perform)) for name, (perform, _) in COMMANDS.items()]
+    lines = [
+        f"usage: {PROGRAM} [options] COMMAND ...", "", "commands:", *columns(rows), "",
+        "every endpoint is a command as well, such as files.list or chat.completions.create:",
+        *columns(groups), "",
+        f"{PROGRAM} files --help lists a group, {PROGRAM} files.create --help the parameters.",
+        "Values: --x @file is what a file holds, @- or - what is piped in, @@x the text @x.",
+        "Lists are JSON, or the option repeated; objects are JSON.", "",
+        "options:", *option_rows(COMMON_OPTIONS), "", "exit codes:",
+        *columns([("0", "done")] + sorted((str(c), what) for c, what, _ in EXIT_CODES)
+                 + [("130", "interrupted by Ctrl-C")]),
+    ]
+    return "\n".join(lines)
+
+
+def command_help(name: str) -> str:
+    import inspect
+
+    if name in COMMANDS:
+        perform, table = COMMANDS[name]
+        options = option_rows({**table, **COMMON_OPTIONS})
+        doc = inspect.cleandoc(perform.__doc__ or "")
+        return "\n".join([f"usage: {PROGRAM} {name}", "", doc, "", "options:", *options])
+    target = find_target(name)
+    if isinstance(target, type):
+        rows = [
+            (path, f"{getattr(t, 'verb', '')} {getattr(t, 'path', '')}  {first_line(t)}".strip())
+            for path, t in targets_under(target, name + ".") if not isinstance(t, type)
+        ]
+        return "\n".join([first_line(target), "", *columns(rows)])
+    parameters, positional = parameters_of(target), positional_of(target)
+    rows = []
+    for n, (annotation, required) in parameters.items():
+        kind = described(shapes_of(annotation)[0])
+        rows.append((option_of(n), kind + (", required" if required else "")))
+    verb, old = getattr(target, "verb", ""), getattr(target, "deprecated", None)
+    needed = [f"{option_of(n)} ..." for n in parameters
+              if parameters[n][1] and n not in positional]
+    lines = [
+        " ".join([f"usage: {PROGRAM} {name}", *map(str.upper, positional), *needed]), "",
+        *([f"{verb} {getattr(target, 'path')}"] if verb else []),
+        inspect.cleandoc(stub_of(target).__doc__ or ""),
+        "", *([f"deprecated: use {old}", ""] if old else []),
+        *(["parameters:", *columns(rows), ""] if rows else []),
+        "options:", *option_rows({**find_command(name)[1], **COMMON_OPTIONS}, parameters),
+    ]
+    url = documentation_of(stub_of(target).__qualname__.partition(".")[0])
+    return "\n".join(lines + (["", url] if url else []))
+
+
+def first_line(target: Any) -> str:
+    doc = getattr(target, "stub", target).__doc__ or ""
+    return " ".join(doc.partition("\n\n")[0].split())
+
+
+def columns(rows: Sequence[Tuple[str, str]]) -> List[str]:
+    width = min(28, max((len(name) for name, _ in rows), default=0))
+    return [f"  {name:{width}}  {text}".rstrip() for name, text in rows]
+
+
+def option_rows(table: Mapping[str, Tuple[str, str]], without: Iterable[str] = ()) -> List[str]:
+    return columns([(option_of(n), table[n][1]) for n in table if n not in {*without}])
+
+
+def documentation_of(class_name: str) -> str:
+    """The address of the reference page, from the title above a class; "" without the source."""
+    import re
+
+    try:
+        spec: Any = globals().get("__spec__")  # under `python -m` the loader knows the real name
+        loader: Any = globals()["__loader__"]
+        source = loader.get_source(spec.name if spec else __name__) or ""
+    except Exception:
+        return ""  # a .pyc alone, or loaded in a way of its own
+    above = source.partition(f"\nclass {class_name}(")[0]
+    found = re.findall(r"\n# ---- 8\.\d+ .* ----(?:\n#)? (https://\S+)", above)
+    return found[-1] if found else ""
+
+
+def completion(words: List[str], settings: Dict[str, Any]) -> int:
+    """Print a script for the shell: eval "$(openai-lite completion bash)", or zsh"""
+    import shlex
+
+    shell = words[0] if words else ""
+    if shell == "words":  # what the scripts call
+        print("\n".join(completed(words[1:])))
+        return 0
+    here = os.path.abspath(globals().get("__file__", ""))
+    me = [here] if os.path.isfile(here) else ["-m", __title__]
+    ask_me = " ".join(map(shlex.quote, [sys.executable, *me])) + " completion words --"
+    if shell not in COMPLETIONS:
+        raise CommandError(f"completion for which shell? {' or '.join(COMPLETIONS)}")
+    print(COMPLETIONS[shell].replace("ASK", ask_me))
+    return 0
+
+
+COMPLETIONS = {
+    "bash": """\
+_openai_lite() {
+    local IFS=$'\\n'
+    COMPREPLY=($(ASK "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+}
+complete -o default -F _openai_lite openai-lite openai_lite.py""",
+    "zsh": """\
+_openai_lite() {
+    local -a found
+    found=(${(f)"$(ASK "${(@)words[2,CURRENT]}" 2>/dev/null)"})
+    if (( $#found )); then compadd -- $found; else _files; fi
+}
+compdef _openai_lite openai-lite openai_lite.py""",
+}
+
+
+def completed(words: List[str]) -> List[str]:
+    """What the last of the words may become."""
+    *before, last = words or [""]
+    known: List[str] = []
+    if not before:
+        groups = [*COMMANDS, *(n for n, t in targets_under(API) if not isinstance(t, type))]
+        known = groups + [option_of(n) for n in COMMON_OPTIONS] * (last[:1] == "-")
+    else:
+        table = {**COMMON_OPTIONS, **find_command(before[0])[1]}
+        option = before[-1].lstrip("-").replace("-", "_")
+        if last[:1] == "-":
+            known = [option_of(n) for n in table]
+        elif before[-1][:2] == "--" and option in table:
+            forms = [parts_of(s) for half in shapes_of(table[option][0]) for s in half]
+            known = [str(value) for form, args in forms if form == "Literal" for value in args]
+        elif before == ["completion"]:
+            known = list(COMPLETIONS)
+    return [word for word in known if word.startswith(last)]
+
+
+def version(words: List[str], settings: Dict[str, Any]) -> int:
+    """Print the version"""
+    print(__title__, __version__)
+    return 0
+
+
+COMMANDS: Dict[str, Tuple[Any, Dict[str, Tuple[str, str]]]] = {  # {name: (function, its options)}
+    "ask": (ask, ASK_OPTIONS),
+    "completion": (completion, {}),
+    "--version": (version, {}),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -37,8 +37,10 @@ import logging
 import os
 import pathlib
 import pickle
+import py_compile
 import random
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -219,7 +221,9 @@ def async_client_of(server: Any, **options: Any) -> AsyncOpenAI:
     return AsyncOpenAI(**dict(given, **options))
 
 
-def python(*args: str, cwd: Any = HERE, **environ: str) -> "subprocess.CompletedProcess[str]":
+def python(
+    *args: str, cwd: Any = HERE, given: str = "", **environ: str
+) -> "subprocess.CompletedProcess[str]":
     """Run this Python on something, in an environment without keys or proxies."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "AZURE_"))}
     env = {k: v for k, v in env.items() if not k.lower().endswith("_proxy")}
@@ -231,7 +235,7 @@ def python(*args: str, cwd: Any = HERE, **environ: str) -> "subprocess.Completed
         universal_newlines=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
+        input=given,
         timeout=300,
     )
 
@@ -9314,10 +9318,629 @@ def test_every_resource_of_the_client_is_a_resource_of_the_module(
         if not name.startswith("with_"):
             assert isinstance(getattr(openai, name), openai.Resource)
     tree = ast.parse(SOURCE)
-    shown = [node for node in tree.body if isinstance(node, ast.If)][-1]
+    shown = [node for node in tree.body if isinstance(node, ast.If)
+             and getattr(node.test, "id", "") == "TYPE_CHECKING"][-1]
     for_checkers = [n.target.id for n in shown.body
                     if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
     assert for_checkers == [n for n in openai.API.__annotations__ if not n.startswith("with_")]
+
+
+########################################################################
+## 12. Command line
+########################################################################
+
+SCRIPT = [str(HERE / "openai_lite.py")]
+MODULE = ["-m", "openai_lite"]
+needs_sh = pytest.mark.skipif(not shutil.which("sh"), reason="there is no shell here")
+
+
+def lite(
+    line: Union[str, List[str]], folder: pathlib.Path, url: str = "", way: List[str] = SCRIPT,
+    given: str = "", **environ: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command line from `folder`, with `given` piped in."""
+    words = shlex.split(line) if isinstance(line, str) else line
+    environ = {
+        "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": url, "XDG_STATE_HOME": str(folder / "state"),
+        "PYTHONPATH": str(HERE) if way == MODULE else "", **environ,
+    }
+    done = python(*way, *words, cwd=folder, given=given, **environ)
+    assert KEY not in done.stdout + done.stderr and "Traceback" not in done.stderr
+    return done
+
+
+SPOKEN = "--messages '[{\"role\": \"user\", \"content\": \"hi\"}]'"
+# What is typed, what is piped in, the exit code, and patterns of stdout and stderr
+LINES: List[Tuple[str, str, int, str, str]] = [
+    ("--version", "", 0, f"openai_lite {openai.__version__}\n", ""),
+    ("", "", 2, "", "usage: openai-lite(?s:.*)Ctrl-C\n"),
+    ("--help", "", 0, "usage: openai-lite(?s:.*)  ask (?s:.*)  files\\. (?s:.*)  8 .*400(?s:.*)",
+     ""),
+    ("files --help", "", 0, "Upload files(?s:.*)  files.content  +GET /files/{file_id}(?s:.*)", ""),
+    ("files.create -h", "", 0, "usage: openai-lite files.create --file ... --purpose ...\n\n"
+     "POST /files\nUpload a file(?s:.*)  --file +FILE, required\n  --purpose +assistants \\| "
+     "(?s:.*)\n\nhttps://platform.openai.com/docs/api-reference/files\n", ""),
+    ("conversations.items.retrieve --help", "", 0,
+     "usage: openai-lite conversations.items.retrieve CONVERSATION_ID ITEM_ID\n(?s:.*)", ""),
+    ("vector_stores.file_batches.poll --help", "", 0,
+     "usage: .* BATCH_ID --vector-store-id (?s:.*)--poll-interval-ms +integer\n(?s:.*)", ""),
+    ("--help ask", "", 0, "usage: openai-lite ask(?s:.*)XDG_STATE_HOME(?s:.*)--file(?s:.*)", ""),
+    ("models.list", "", 0, '({"id":"[^\n]*}\n){10}', ""),
+    ("models.list --pretty", "", 0, '{\n  "id": "gpt-4o",(?s:.*)}\n', ""),
+    ("models.retrieve gpt-4o", "", 0, '{"id":"gpt-4o","object":"model",.*}\n', ""),
+    ("models.retrieve --model=gpt-4o", "", 0, '{"id":"gpt-4o",.*}\n', ""),
+    (f"chat.completions.create --model m {SPOKEN}", "", 0, '{"id":"chatcmpl-.*}\n', ""),
+    ("chat.completions.create --model m --messages @-", '[{"role": "user", "content": "hi"}]', 0,
+     '{"id":"chatcmpl-.*}\n', ""),
+    (f"chat.completions.create --model m --stream {SPOKEN}", "", 0,
+     '({"id":"chatcmpl-.*chunk".*}\n){5,}', ""),
+    (f"chat.completions.create --model m --stream false {SPOKEN}", "", 0,
+     '{"id":"chatcmpl-.*"object":"chat.completion",.*}\n', ""),
+    ("embeddings.create --model m --input a --input b --dimensions 2", "", 0,
+     '{.*"embedding":\\[[^\\]]*\\].*"embedding":\\[.*}\n', ""),
+    ("vector_stores.files.update f --vector-store-id vs --attributes '{\"a\": true}'", "", 6, "",
+     ".*404.*\n"),
+    ("moderations.create --input -", "hello", 0, '{.*"flagged":false.*}\n', ""),
+    ("ask 'Say this is a test'", "", 0, ".*test.*\n", ""),
+    ("ask Sum up", "the weather of today", 0, "(?s:.+)\n", ""),
+    ("ask", "Say this is a test", 0, ".*test.*\n", ""),
+    ("ask --json --model m 'city is Oslo'", "", 0, "{.*}\n", ""),
+    ("files.content --file-id=file-none", "", 6, "",
+     "openai-lite: NotFoundError: .*404 - No such File object: file-none.*\n"),
+    (f"chat.completions.create --model m --temperature 9 {SPOKEN}", "", 8, "", ".*temperature.*\n"),
+    (f"chat.completions.create --model m {SPOKEN} --extra-headers "
+     "'{\"x-fault-cut-events\": \"3\"}' --stream", "", 3, "({.*}\n){3}", ".*after 3 events.*\n"),
+    ("ask", "", 2, "", "openai-lite: ask what\\?.*\n"),
+    ("ask -c more", "", 2, "", "openai-lite: there is no conversation to continue in .*\n"),
+    ("ask x --file none.png", "", 2, "", "openai-lite: none.png: No such file or directory\n"),
+    ("file.list", "", 2, "", ".*no command file.list; did you mean files.list\\?\n"),
+    ("fils", "", 2, "", ".*no command fils; did you mean files\\?\n"),
+    ("aks hello", "", 2, "", ".*no command aks; did you mean ask\\?\n"),
+    ("files", "", 2, "", "openai-lite: files is a group; say which of files.create, .*\n"),
+    ("files.list --limmit 3", "", 2, "", "openai-lite: files.list has no option --limmit; "
+     "did you mean --limit\\?\n"),
+    ("files.list --limit three", "", 2, "", ".*: --limit takes integer\n"),
+    ("files.list --limit", "", 2, "", ".*: --limit needs a value\n"),
+    ("files.list --limit 1 --limit 2", "", 2, "", ".*--limit was given 2 times\n"),
+    ("files.list extra", "", 2, "", ".*what is 'extra' for\\? .*\n"),
+    ("files.create", "", 2, "", ".*files.create needs --file and --purpose; see .*--help\n"),
+    ("files.create --purpose batch --file none", "", 2, "",
+     "openai-lite: none: No such file or directory\n"),
+    ("files.retrieve ''", "", 2, "", ".*non-empty value for `file_id`.*\n"),
+    ("chat.completions.create --model m --messages '[{]'", "", 2, "",
+     ".*--messages takes .*\\(Expecting.*char 2\\)\\)\n"),
+    ("chat.completions.create --model m --messages @none", "", 2, "",
+     ".*--messages @none: No such file or directory; write @@ .*\n"),
+    ("chat.completions.create --model m --messages 5", "", 2, "", ".*--messages takes .*\n"),
+    ("models.list --base-url nonsense", "", 2, "", ".*'nonsense' is no URL.*\n"),
+    ("--api-key-env NO_SUCH models.list", "", 4, "", ".*--api-key-env names is not set\n"),
+    ("completion fish", "", 2, "", ".*for which shell\\? bash or zsh\n"),
+    ("files.wait_for_processing x --curl", "", 2, "", ".*several requests.*\n"),
+    ("files.retrieve_content file-none", "", 6, "",
+     ".*is deprecated: use files.content.*\n.*404.*\n"),
+]
+
+
+@pytest.mark.parametrize(
+    "line, given, code, out, err", LINES, ids=[row[0][:60] for row in LINES]
+)
+def test_a_command_line(
+    line: str, given: str, code: int, out: str, err: str, server: Any, tmp_path: pathlib.Path
+) -> None:
+    way = MODULE if len(line) % 2 else SCRIPT  # half of them so, the others so
+    done = lite(line, tmp_path, server.url, way, given)
+    assert done.returncode == code, done.stderr
+    assert re.fullmatch(out, done.stdout), done.stdout
+    assert re.fullmatch(err, done.stderr), done.stderr
+
+
+VALUES: List[Tuple[str, List[str], Any]] = [  # an annotation, what is typed, the value or an error
+    ("str", ["5"], "5"), ("str", ["null"], "null"), ("str", ["@@x"], "@x"), ("str", ["[1]"], "[1]"),
+    ("Optional[str]", ["true"], "true"), ("str", ["@text"], "in a file\n"),
+    ("int", ["5"], 5), ("int", ["5.5"], ValueError), ("int", ["true"], ValueError),
+    ("Required[int]", ["x"], ValueError), ("Optional[int]", ["null"], None),
+    ("Optional[float]", ["1"], 1), ("float", ["0.5"], 0.5), ("float", ["NaN"], ValueError),
+    ("bool", ["true"], True), ("Optional[bool]", ["null"], None), ("bool", ["1"], ValueError),
+    ("List[str]", ["a"], ["a"]), ("List[str]", ["a", "b"], ["a", "b"]),
+    ("Optional[List[str]]", ['["a", "b"]'], ["a", "b"]),
+    ("Optional[List[str]]", ["null"], None), ("List[str]", ["null"], ["null"]),
+    ("Union[str, List[str], Sequence[int], Sequence[Sequence[int]]]", ["a"], "a"),
+    ("Union[str, List[str], Sequence[int], Sequence[Sequence[int]]]", ["[[1]]"], [[1]]),
+    ("Union[str, List[str], Sequence[int], Sequence[Sequence[int]]]", ["a", "b"], ["a", "b"]),
+    ("Optional[Mapping[str, str]]", ['{"a": "b"}'], {"a": "b"}),
+    ("Mapping[str, str]", ["a=b"], ValueError), ("Dict[str, Any]", ["[]"], ValueError),
+    ("Like[SomeParam]", ['{"a": 1}'], {"a": 1}), ("JSONObjectParam", ["@json"], {"a": [1]}),
+    ("Iterable[Like[Tool]]", ['{"a": 1}'], [{"a": 1}]),
+    ("Iterable[Like[Tool]]", ["@json", '[{"b": 1}]'], [{"a": [1]}, {"b": 1}]),
+    ("Union[str, Like[ThingParam]]", ["a"], "a"), ("Union[str, Like[Thing]]", ["{}"], {}),
+    ("Union[str, Like[Thing]]", ["{x"], "{x"), ("Union[str, Like[Thing]]", ["5"], "5"),
+    ('Union[Literal["none", "auto"], Like[ThingParam]]', ["auto"], "auto"),
+    ('Union[Literal["none", "auto"], Like[ThingParam]]', ["new"], "new"),
+    ('Union[Literal["none", "auto"], Like[ThingParam]]', ['{"a'], ValueError),
+    ('Literal["4", "8"]', ["4"], "4"), ("FilePurpose", ["batch"], "batch"),
+    ('Union[Literal["all"], List[Literal["flex"]]]', ["all"], "all"),
+    ('Union[Literal["all"], List[Literal["flex"]]]', ["flex"], ["flex"]),
+    ('Union[int, Literal["inf"]]', ["inf"], "inf"), ('Union[int, Literal["inf"]]', ["7"], 7),
+    ("object", ["[1]"], [1]), ("object", ["word"], "word"),
+    ("FileTypes", ["@f"], pathlib.Path("f")), ("FileTypes", ["f"], pathlib.Path("f")),
+    ("Union[FileTypes, List[FileTypes]]", ["f", "g"], [pathlib.Path("f"), pathlib.Path("g")]),
+    ("Union[FileTypes, List[FileTypes]]", ["f"], pathlib.Path("f")),
+    ("Text", ["@x"], "@x"), ("List[Text]", ["-"], ["-"]), ("int", ["1", "2"], ValueError),
+]
+
+
+@pytest.mark.parametrize("annotation, typed, value", VALUES)
+def test_the_declared_type_says_how_a_value_is_read(
+    annotation: str, typed: List[str], value: Any, tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text").write_bytes(b"in a file\n")
+    (tmp_path / "json").write_text('{"a": [1]}')
+    if value is ValueError:
+        with pytest.raises(openai.CommandError, match="--some-name (takes|was given)"):
+            openai.argument("some_name", typed, annotation)
+    else:
+        found = openai.argument("some_name", typed, annotation)
+        assert found == value and type(found) is type(value)
+
+
+def test_every_endpoint_is_a_command_with_the_parameters_that_it_declares() -> None:
+    found = set()
+    for name, target in openai.targets_under(openai.API):
+        shown = openai.command_help(name)
+        if isinstance(target, type):
+            assert name + "." in shown
+            continue
+        parameters = openai.parameters_of(target)
+        for parameter, (annotation, _) in parameters.items():
+            shapes, items = openai.shapes_of(annotation)
+            assert shapes and openai.described(shapes + items), annotation
+            assert openai.option_of(parameter) in shown
+        # An option of our own may not stand in the way of one that the API knows.
+        own = {**openai.COMMON_OPTIONS, **openai.OUTPUT_OPTIONS}
+        assert set(parameters).intersection(own) <= {"timeout"}, name
+        if isinstance(target, openai.Endpoint):
+            declared: Any = target
+            found.add(declared)
+            declared.make_method()
+            assert sorted(parameters) == sorted(declared.names)
+            assert {n for n, (_, needed) in parameters.items() if needed} == set(declared.required)
+            assert "https://platform.openai.com/docs/api-reference" in shown, name
+    resources = [c for c in vars(openai).values() if isinstance(c, type)]
+    declared = [v for c in resources for v in vars(c).values() if isinstance(v, openai.Endpoint)]
+    assert found == set(declared)
+    assert [n for n, t in openai.targets_under(openai.API) if hasattr(t, "__wrapped__")]
+
+
+STATUSES = [("401 No", 4), ("403 No", 4), ("404 No", 6), ("429 No", 5), ("400 No", 8),
+            ("422 No", 8), ("500 No", 1), ("409 No", 1)]
+
+
+@pytest.mark.parametrize("status, code", STATUSES)
+def test_the_exit_code_tells_what_went_wrong(
+    status: str, code: int, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    body = {"error": {"message": f"the key\n{KEY} is\nwrong"}}
+    with RawServer(answer(body, status)) as server:
+        line = ["--max-retries", "0", "models.list", "--base-url", server.url]
+        assert openai.main(line) == code
+    out, err = capfd.readouterr()
+    assert out == "" and KEY not in err
+    assert err.count("\n") == 1 and err.startswith("openai-lite: ") and status[:3] in err
+
+
+def test_no_key_no_network_and_no_patience(tmp_path: pathlib.Path, unused_port: int) -> None:
+    nowhere = f"http://127.0.0.1:{unused_port}/v1"
+    done = lite("models.list --max-retries 0", tmp_path, nowhere)
+    assert done.returncode == 3 and re.fullmatch(".*APIConnectionError: .*refused.*\n", done.stderr)
+    for line in ("models.list", "ask hi"):
+        done = lite(line, tmp_path, nowhere, OPENAI_API_KEY="")
+        assert done.returncode == 4 and re.fullmatch(".*OPENAI_API_KEY.*\n", done.stderr)
+    with RawServer(lambda conn: time.sleep(3)) as server:
+        done = lite("models.list --timeout 0.2 --max-retries 0", tmp_path, server.url)
+    assert done.returncode == 7 and re.fullmatch(".*timed out.*\n", done.stderr)
+    with RawServer(answer()) as server:
+        done = lite("--api-key-env OTHER models.list", tmp_path, server.url, OTHER="sk-other-key")
+    assert headers_of(server.requests[0][0])["authorization"] == "Bearer sk-other-key"
+    done = python(*SCRIPT, "--debug", "files.list", "--limit", "x")
+    assert done.returncode == 2 and done.stderr.startswith("Traceback")
+
+
+def test_as_a_script_the_module_is_whole(tmp_path: pathlib.Path, server: Any) -> None:
+    """Its classes belong to `__main__` then; -i goes on in it, with what is piped in."""
+    program = """
+import pickle, dataclasses
+assert __name__ == "__main__"
+client = OpenAI()
+made = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
+copied = pickle.loads(pickle.dumps(made))
+print(type(copied.choices[0].message) is ChatCompletionMessage, copied == made)
+print(dataclasses.asdict(made)["id"] == made.id, len(client.models.list().data))
+"""
+    done = python("-i", *SCRIPT, "--version", cwd=tmp_path, given=program, OPENAI_API_KEY=KEY,
+                  OPENAI_BASE_URL=server.url)
+    assert done.stdout == f"openai_lite {openai.__version__}\nTrue True\nTrue 10\n", done.stderr
+
+
+def test_a_file_goes_up_waits_and_comes_down_again(tmp_path: pathlib.Path, server: Any) -> None:
+    (tmp_path / "data.bin").write_bytes(bytes(range(256)) * 1000)
+    done = lite("files.create --file data.bin --purpose user_data", tmp_path, server.url)
+    made = json.loads(done.stdout)
+    assert (made["filename"], made["bytes"]) == ("data.bin", 256000) and done.stderr == ""
+    name = made["id"]
+    done = lite(f"files.wait-for-processing {name}", tmp_path, server.url)
+    assert json.loads(done.stdout)["status"] == "processed"
+    done = lite(f"files.content {name} -o back.bin", tmp_path, server.url)
+    assert (tmp_path / "back.bin").read_bytes() == (tmp_path / "data.bin").read_bytes()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = lite("files.content file-none --output back.bin", tmp_path, server.url)
+    assert done.returncode == 6 and (tmp_path / "back.bin").stat().st_size == 256000
+    for way in ("-", "@-"):
+        line = f"files.create --file {way} --purpose batch"
+        done = lite(line, tmp_path, server.url, given="{}\n")
+        assert json.loads(done.stdout)["bytes"] == 3
+    done = lite(f"files.content {json.loads(done.stdout)['id']}", tmp_path, server.url)
+    assert done.stdout == "{}\n"
+    store = json.loads(lite("vector_stores.create --name s", tmp_path, server.url).stdout)["id"]
+    done = lite(f"vector_stores.files.upload_and_poll --vector-store-id {store} --file data.bin "
+                f"--poll-interval-ms 1", tmp_path, server.url)
+    assert json.loads(done.stdout)["status"] == "completed", done.stderr
+    done = lite(f"vector_stores.files.poll {name} --vector-store-id {store} --max-wait-seconds 0",
+                tmp_path, server.url)
+    assert done.returncode == 7 and "TimeoutError" in done.stderr
+
+
+def test_pages_are_followed_if_asked_to(capfd: pytest.CaptureFixture[str]) -> None:
+    pages = [answer({"data": [{"id": f"{n}{i}"} for i in range(2)], "has_more": n == "a"})
+             for n in ("a", "b")]
+    for extra, ids in (([], ["a0", "a1"]), (["--all"], ["a0", "a1", "b0", "b1"])):
+        with RawServer(*pages) as server:
+            line = ["files.list", "--limit", "2", "--base-url", server.url, *extra]
+            environ = dict(os.environ, OPENAI_API_KEY=KEY)
+            done = subprocess.run([sys.executable, *SCRIPT, *line], stdout=subprocess.PIPE,
+                                  env=environ, check=True)
+        assert [json.loads(row)["id"] for row in done.stdout.split(b"\n")[:-1]] == ids
+    assert targets(server)[1] == "/v1/files?limit=2&after=a1"
+
+
+ANSWERED = sse(
+    {"type": "response.output_text.delta", "delta": "Hello, "},
+    {"type": "response.output_text.delta", "delta": "w\u00f6rld"},
+    {"type": "response.completed", "response": {"id": "resp_7", "output": []}})
+
+
+def asked_of(line: str, folder: pathlib.Path, given: str = "", **environ: Any) -> Any:
+    """The body that `ask` sends."""
+    with RawServer(answer(ANSWERED, Content_Type="text/event-stream")) as server:
+        done = lite(line, folder, server.url, given=given, PYTHONUTF8="1", **environ)
+        assert (done.returncode, done.stdout) == (0, "Hello, w\u00f6rld\n"), done.stderr
+    return json.loads(server.requests[0][1])
+
+
+def test_ask_sends_question_material_and_files(tmp_path: pathlib.Path) -> None:
+    body = asked_of("ask say hi", tmp_path)
+    assert body == {"model": openai.DEFAULT_MODEL, "stream": True, "input": "say hi"}
+    assert asked_of("ask -- -v", tmp_path, OPENAI_MODEL="other")["model"] == "other"
+    (tmp_path / "s").write_text("be brief")
+    body = asked_of("ask 'sum up' --system @s --model m", tmp_path, "material\n")
+    assert body["input"] == "sum up\n\nmaterial\n" and body["instructions"] == "be brief"
+    body = asked_of("ask hi --json", tmp_path)
+    assert body["text"] == {"format": {"type": "json_object"}} and "JSON" in body["instructions"]
+    assert "instructions" not in asked_of("ask 'hi in JSON' --json", tmp_path)
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\0")
+    (tmp_path / "b.pdf").write_bytes(b"%PDF-1.4")
+    (tmp_path / "c.py").write_text("print()")
+    (tmp_path / "d").write_bytes(b"\0\1")
+    body = asked_of("ask what --file a.png --file b.pdf --file c.py --file d", tmp_path)
+    question, image, document, text, other = body["input"][0]["content"]
+    assert question == {"type": "input_text", "text": "what"}
+    assert image["image_url"] == "data:image/png;base64,iVBORwA=" and image["detail"] == "auto"
+    assert document == {"type": "input_file", "filename": "b.pdf",
+                        "file_data": "data:application/pdf;base64,JVBERi0xLjQ="}
+    assert text["text"] == "c.py:\nprint()"
+    assert other["file_data"] == "data:application/octet-stream;base64,AAE="
+
+
+def test_ask_continues_the_last_conversation(tmp_path: pathlib.Path) -> None:
+    asked_of("ask hi --model m", tmp_path)
+    kept = tmp_path / "state" / "openai_lite" / "last_answer.json"
+    assert json.loads(kept.read_text()) == {"id": "resp_7", "model": "m"}
+    if os.name == "posix":
+        assert kept.stat().st_mode & 0o777 == 0o600 and kept.parent.stat().st_mode & 0o77 == 0
+    body = asked_of("ask more -c", tmp_path)
+    assert (body["previous_response_id"], body["model"]) == ("resp_7", "m")
+    home = tmp_path / "home"
+    asked_of("ask hi", tmp_path, XDG_STATE_HOME="", HOME=str(home), LOCALAPPDATA="")
+    if os.name == "posix":
+        assert (home / ".local/state/openai_lite/last_answer.json").exists()
+    (tmp_path / "file").write_text("")
+    asked_of("ask hi", tmp_path, XDG_STATE_HOME=str(tmp_path / "file"))  # no place to keep it
+
+
+@pytest.mark.parametrize("events, code, out, err", [
+    ([{"type": "response.output_text.delta", "delta": "Hel"}], 3, "Hel\n", "was cut"),
+    ([{"type": "response.output_text.delta", "delta": "Hel"}, {"type": "response.incomplete",
+      "response": {"id": "r", "incomplete_details": {"reason": "max_output_tokens"}}}],
+     1, "Hel\n", "not complete: max_output_tokens"),
+    ([{"type": "response.failed", "response": {"id": "r", "error": {"message": "no luck"}}}],
+     1, "", "not complete: no luck"),
+    ([{"type": "error", "message": "overloaded"}], 1, "", "not complete: overloaded"),
+    ([{"error": {"message": "broken " + KEY}}], 1, "", "APIError: broken <redacted>"),
+    ([{"type": "response.refusal.delta", "delta": "No."},
+      {"type": "response.completed", "response": {"id": "r"}}], 0, "No.\n", ""),
+])
+def test_ask_says_how_an_answer_ended(
+    events: Any, code: int, out: str, err: str, tmp_path: pathlib.Path
+) -> None:
+    with RawServer(answer(sse(*events), Content_Type="text/event-stream")) as server:
+        done = lite("ask hi", tmp_path, server.url)
+    assert (done.returncode, done.stdout) == (code, out)
+    assert err in done.stderr and done.stderr.count("\n") == (1 if err else 0)
+
+
+def start(line: str, url: str, **streams: Any) -> Any:
+    environ = dict(os.environ, OPENAI_API_KEY=KEY, OPENAI_BASE_URL=url)
+    environ.pop("XDG_STATE_HOME", None)
+    given: Dict[str, Any] = dict(
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    given.update(streams)
+    words = [sys.executable, *SCRIPT, *shlex.split(line)]
+    process: Any = subprocess.Popen(words, env=environ, **given)
+    return process
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGINT for one process")
+def test_an_answer_is_shown_as_it_is_written_and_ctrl_c_ends_it() -> None:
+    interrupted = threading.Event()
+
+    def slowly(conn: socket.socket) -> None:
+        head = answer(b"", Content_Type="text/event-stream", Content_Length="")
+        conn.sendall(head + sse({"type": "response.output_text.delta", "delta": "Hel"}))
+        interrupted.wait(30)
+
+    with RawServer(slowly) as server:
+        with start("ask hi", server.url) as process:
+            assert process.stdout is not None and process.stderr is not None
+            assert process.stdout.read(3) == b"Hel"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 130
+            assert (process.stdout.read(), process.stderr.read()) == (b"\n", b"\n")
+            interrupted.set()
+
+
+def test_a_pipe_that_closes_early_ends_the_program_quietly() -> None:
+    page = {"data": [{"id": "x" * 1000} for _ in range(2000)], "has_more": False}
+    with RawServer(answer(page)) as server:
+        with start("models.list", server.url) as process:
+            assert process.stdout is not None and process.stderr is not None
+            assert process.stdout.readline().startswith(b'{"id"')
+            process.stdout.close()
+            assert (process.wait(20), process.stderr.read()) == (0, b"")
+
+
+CURLS = [  # command lines, and what is in the curl command
+    ("models.list", "/v1/models \\\n  -H \"Authorization: Bearer $OPENAI_API_KEY\"\n"),
+    ("files.list --limit 2 --extra-headers '{\"X-A\": \"it'\"'\"'s $HOME\"}'", "limit=2"),
+    ("files.delete file-1", " -X DELETE"),
+    ("responses.cancel resp_1", "--data ''"),
+    ("chat.completions.create --model m --stream --messages "
+     "'[{\"role\": \"user\", \"content\": \"it is $5, \\\"isn'\"'\"'t\\\"?\\n\\u00fc\"}]'", " -N"),
+    ("files.create --purpose batch --file 'a b,c;d.txt'", "-F purpose=batch"),
+    ("files.create --purpose @@x --file f.png", "--form-string purpose=@x"),
+    ("files.create --purpose 'a;type=b' --file f.png", "--form-string"),
+    ("images.edit --prompt 'a cat; a dog' --image f.png --image g.bin", "image[]=@f.png"),
+    ("vector_stores.list", "OpenAI-Beta: assistants=v2"),
+    ("files.content file-1 -o 'o u t'", " -o 'o u t'"),
+    ("admin.organization.users.list", "Bearer $OPENAI_ADMIN_KEY"),
+    ("ask hi --organization org --file big.txt", "--data-binary @- <<'END'"),
+    ("responses.retrieve 'a/b' --include x", "/v1/responses/a%2Fb?include%5B%5D=x"),
+]
+
+
+@needs_sh
+@pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl here")
+@pytest.mark.parametrize("line, part", CURLS, ids=[row[0][:40] for row in CURLS])
+def test_the_curl_command_sends_what_the_client_sends(
+    line: str, part: str, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "a b,c;d.txt").write_text("text")
+    (tmp_path / "f.png").write_bytes(b"\x89PNG")
+    (tmp_path / "g.bin").write_bytes(b"\0\1\r\n")
+    (tmp_path / "big.txt").write_text("it's $big\n" * 20000)
+    body = ANSWERED if "ask" in line else b"{}"
+    with RawServer(*[answer(body, Connection="close")] * 2) as server:
+        shown = lite(line + " --curl", tmp_path, server.url)
+        assert shown.returncode == 0 and shown.stderr == "" and part in shown.stdout
+        assert server.requests == []
+        environ = dict(os.environ, OPENAI_API_KEY=KEY, OPENAI_ADMIN_KEY="sk-admin-key")
+        quiet = "curl() { command curl -sS --fail --noproxy '*' \"$@\"; }\n"
+        (tmp_path / "script").write_text(quiet + shown.stdout, encoding="utf-8")
+        curl = subprocess.run(["sh", "script"], cwd=str(tmp_path), env=environ,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        assert curl.returncode == 0, curl.stderr
+        lite(line, tmp_path, server.url, OPENAI_ADMIN_KEY="sk-admin-key")
+    (head, sent), (own_head, own) = server.requests
+    assert head.split("\r\n")[0] == own_head.split("\r\n")[0]
+    theirs, ours = headers_of(head), headers_of(own_head)
+    form = "multipart" in ours.get("content-type", "")
+    for name in ("authorization", "openai-beta", "openai-organization", "x-a", "content-type"):
+        if name == "content-type" and (form or not own):
+            continue
+        assert theirs.get(name) == ours.get(name), name
+    if form:
+        assert parts_of_form(theirs, sent) == parts_of_form(ours, own)
+    else:
+        assert sent.rstrip(b"\n") == own
+
+
+def parts_of_form(headers: Dict[str, str], body: bytes) -> List[Any]:
+    head = f"Content-Type: {headers['content-type']}\r\n\r\n".encode()
+    found: Any = email.message_from_bytes(head + body)
+    return sorted(
+        (part.get_param("name", header="content-disposition"), part.get_filename() or "",
+         part.get_content_type() if part.get_filename() else "", part.get_payload(decode=True))
+        for part in found.get_payload())
+
+
+def test_a_curl_command_holds_no_secret() -> None:
+    request = openai.HTTPRequest(
+        "POST", "https://me:pass-word@h/v1/x?api_key=sk-in-the-url",
+        {"Authorization": "Basic bWU6cGFzcw==", "api-key": "$(rm -rf /)", "X-Y": "$(z)"}, b"{}")
+    assert openai.curl_command(request) == (
+        "curl 'https://h/v1/x?api_key=<redacted>' \\\n  -H 'Authorization: <redacted>' \\\n"
+        "  -H 'api-key: <redacted>' \\\n  -H 'X-Y: $(z)' \\\n  --data-binary '{}'")
+
+
+def test_verbose_shows_what_went_over_the_wire_but_no_secret(
+    tmp_path: pathlib.Path, server: Any
+) -> None:
+    line = f"chat.completions.create --verbose --model m {SPOKEN}"
+    done = lite(line, tmp_path, server.url)
+    shown = done.stderr.split("\n")
+    assert shown[0] == "> POST /v1/chat/completions HTTP/1.1"
+    assert "> Authorization: <redacted>" in shown and "< HTTP/1.1 200 OK" in shown
+    assert '> {"model":"m","messages":[{"role":"user","content":"hi"}]}' in shown
+    assert "< " + done.stdout.rstrip("\n") in shown
+    done = lite(line + " --stream", tmp_path, server.url)
+    assert "< data: [DONE]\n" in done.stderr
+    (tmp_path / "f.bin").write_bytes(b"\0" * 5000)
+    done = lite("files.create --verbose --purpose user_data --file f.bin", tmp_path, server.url)
+    assert "> [5000 bytes of f.bin]\n" in done.stderr
+    name = json.loads(done.stdout)["id"]
+    done = lite(f"files.content -o g.bin --verbose {name}", tmp_path, server.url)
+    assert "< [5000 bytes of application/octet-stream]\n" in done.stderr
+    assert (tmp_path / "g.bin").read_bytes() == b"\0" * 5000
+    echo = {"error": {"message": f"who is {KEY}?"}}
+    with RawServer(answer(echo, "401 No", Set_Cookie="session=secret-cookie")) as raw:
+        done = lite("models.list --verbose", tmp_path, raw.url)
+    assert done.returncode == 4 and "secret-cookie" not in done.stderr
+    assert '< {"error": {"message": "who is <redacted>?"}}' in done.stderr
+
+
+def on_terminal(line: str, url: str, folder: pathlib.Path, which: str) -> Tuple[int, str]:
+    """(exit code, what a terminal in place of stdout or stderr got)"""
+    pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
+    ours, theirs = pty.openpty()
+    streams: Dict[str, Any] = {which: theirs, "cwd": str(folder)}
+    with start(line, url, **streams) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # how Linux says that nobody holds the other end
+            while True:
+                data = os.read(ours, 65536)
+                if not data:
+                    break
+                shown += data
+        os.close(ours)
+        code = process.wait(30)
+    return code, shown.decode("utf-8")
+
+
+def test_a_terminal_sees_the_progress_of_uploads_and_downloads(
+    tmp_path: pathlib.Path, server: Any
+) -> None:
+    (tmp_path / "big.bin").write_bytes(b"\0" * 3000000)
+    line = "files.create --file big.bin --purpose user_data"
+    code, shown = on_terminal(line, server.url, tmp_path, "stderr")
+    assert code == 0 and re.search(r"\[#{20}\] 100% of 3.0 MB, .* [kMG]B/s, 0:00 left", shown)
+    name = json.loads(lite(line, tmp_path, server.url).stdout)["id"]
+    line = f"files.content {name} -o back.bin"
+    code, shown = on_terminal(line, server.url, tmp_path, "stderr")
+    assert code == 0 and "100% of 3.0 MB" in shown and shown.endswith("\r\n")
+    assert (tmp_path / "back.bin").read_bytes() == b"\0" * 3000000
+    code, shown = on_terminal("models.list", server.url, tmp_path, "stderr")
+    assert (code, shown) == (0, "")
+    code, shown = on_terminal(f"files.content {name}", server.url, tmp_path, "stdout")
+    assert (code, shown) == (2, "")
+
+
+def test_the_progress_bar_starts_again_with_a_retry(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(openai, "clock", lambda: now[0])
+    bar = openai.ProgressBar()
+    for second, done in ((0, 0), (1, 2000000), (10, 0), (11, 1000000), (11.01, 1100000)):
+        now[0] = 100 + second
+        bar(done, 4000000)
+    now[0] = 113
+    bar(0, None)
+    now[0] = 115
+    bar(12345, None)
+    bar.finish()
+    bar.finish()
+    lines = [line.rstrip(" ") for line in capsys.readouterr().err.split("\r")]
+    assert lines[2] == "[##########          ] 50% of 4.0 MB, 2.0 MB/s, 0:01 left"
+    assert lines[4] == "[#####               ] 25% of 4.0 MB, 1.0 MB/s, 0:03 left"
+    assert lines[5:] == ["0 B, 0 B/s", f"{'12.3 kB, 6.2 kB/s':70}\n"]
+
+
+def test_help_says_nothing_of_the_page_if_there_is_no_source(tmp_path: pathlib.Path) -> None:
+    py_compile.compile(SCRIPT[0], str(tmp_path / "lite.pyc"), doraise=True)
+    done = python("lite.pyc", "files.list", "--help", cwd=tmp_path)
+    assert done.returncode == 0 and "GET /files\n" in done.stdout and "https:" not in done.stdout
+    with zipfile.ZipFile(str(tmp_path / "lib.zip"), "w") as archive:
+        archive.writestr("openai_lite.py", SOURCE)
+    done = python(*MODULE, "files.list", "--help", cwd=tmp_path, PYTHONPATH="lib.zip")
+    assert done.stdout.endswith("/docs/api-reference/files\n")
+
+
+COMPLETED = [
+    ("files.l", ["files.list"]), ("as", ["ask"]), ("--ver", ["--verbose", "--version"]),
+    ("files.create --pur", ["--purpose"]), ("files.create --purpose ba", ["batch"]),
+    ("ask --sys", ["--system"]), ("completion ", ["bash", "zsh"]), ("nothing.here --x", []),
+    ("files.create --he", ["--help"]),
+]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_shell_completes(shell: str, tmp_path: pathlib.Path) -> None:
+    done = lite(f"completion {shell}", tmp_path)
+    assert done.returncode == 0
+    if not shutil.which(shell) or os.name == "nt":
+        pytest.skip(f"there is no {shell} here")
+    (tmp_path / "script").write_text(done.stdout)
+    subprocess.run([shell, "-n", "script"], cwd=str(tmp_path), check=True)
+    for typed, found in COMPLETED:
+        words = typed.split(" ")
+        if shell == "bash":
+            quoted = " ".join(map(shlex.quote, ["openai-lite", *words]))
+            program = (f"source ./script; complete -p openai-lite; COMP_WORDS=({quoted}); "
+                       f"COMP_CWORD={len(words)}; _openai_lite; echo; echo \"${{COMPREPLY[@]}}\"")
+        else:
+            quoted = " ".join(map(shlex.quote, ["openai-lite", *words]))
+            program = ("compdef() { :; }; _files() { :; }; compadd() { shift; print -l -- $@; }; "
+                       f"source ./script; words=({quoted}); CURRENT={len(words) + 1}; _openai_lite")
+        ran = subprocess.run([shell, "-c", program], cwd=str(tmp_path), stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, universal_newlines=True)
+        first, _, rest = ran.stdout.partition("\n\n") if shell == "bash" else ("", "", ran.stdout)
+        assert sorted(rest.split()) == found, ran.stderr
+        assert shell != "bash" or "-F _openai_lite openai-lite" in first
+
+
+def test_the_console_script_is_the_same_program() -> None:
+    project = (HERE / "pyproject.toml").read_text(encoding="utf-8")
+    assert '[project.scripts]\nopenai-lite = "openai_lite:main"\n' in project
+    for name, (perform, options) in openai.COMMANDS.items():
+        assert perform.__doc__ and openai.command_help(name), name
+        assert all(kind and words for kind, words in options.values())
+
+
+def test_the_readme_tells_the_exit_codes_and_commands_that_there_are() -> None:
+    section = README.partition("## Command line\n")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| (\d+) \| (.*) \|$", section, re.M))
+    assert rows == {"0": "done", "130": "interrupted by Ctrl-C",
+                    **{str(code): words for code, words, _ in openai.EXIT_CODES}}
+    lines = re.findall(r"^(?:.*\| )?openai-lite (.*)$", section, re.M)
+    assert len(lines) > 10
+    for line in lines:
+        line = re.sub(r" (\||<|>|2>) .*|'?\$\(.*", "", line)
+        words = shlex.split(line)
+        name = next(word for word in words if word[:1] != "-" or word == "--version")
+        table = {**openai.COMMON_OPTIONS, **openai.find_command(name)[1]}
+        openai.parse_options(words[words.index(name) + 1:], table, name)
 
 
 ########################################################################
@@ -10258,7 +10881,7 @@ def test_every_shell_block_of_the_readme_is_run() -> None:
     assert commands[1] in (HERE / ".ci" / "run").read_text(encoding="utf-8")
     logged = python("examples/quickstart.py", OPENAI_LOG="info")
     assert "HTTP Response: POST" in logged.stderr and logged.returncode == 0
-    assert {language for language, _ in BLOCKS} == {"python", "sh", "text"}
+    assert {language for language, _ in BLOCKS} == {"python", "sh", "bash", "text"}
     shown = [code for language, code in BLOCKS if language == "text"]
     assert all(textwrap.indent(code, "    ") in (openai.__doc__ or "") for code in shown)
 
