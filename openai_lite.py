@@ -42,7 +42,8 @@ CONTENTS (grep '^## ' for the line numbers)
     9. Helpers: what takes more than one call, or more than JSON
     10. Providers: the same API at Microsoft Azure
     11. Module-level client: openai.api_key = "..."
-    12. Command line: every endpoint in a shell
+    12. Doctor and vendor: is all well here, and a smaller file to take along
+    13. Command line: every endpoint in a shell
 
 TO ADD AN ENDPOINT write a stub in its resource class (section 8); there is nothing to register:
 
@@ -18944,12 +18945,260 @@ else:
 
 
 ########################################################################
-## 12. Command line: every endpoint in a shell
+## 12. Doctor and vendor: is all well here, and a smaller file to take along
+########################################################################
+
+# ---- 12.1 Doctor: why do calls fail from here? ----
+
+OTHER_NAMES = "it is for other names: is the host in the base URL right?"
+CERTIFICATE_HINTS = {  # by the code of OpenSSL, X509_V_ERR_...
+    9: "it is not valid yet: is the clock of this machine right?",
+    10: "it has expired: the server must renew it, unless the clock of this machine is wrong",
+    62: OTHER_NAMES, 64: OTHER_NAMES,
+}
+UNKNOWN_ISSUER = (
+    "nothing here trusts its issuer, as when a proxy inspects TLS: append the CA certificate of "
+    "that issuer to a copy of the usual bundle, and set SSL_CERT_FILE to the file"
+)
+STATUS_HINTS = {
+    401: "the key is wrong, revoked, or of another organization or project: make a new one",
+    403: "the key may not do this: its permissions, project, country or address do not allow it",
+    404: "the base URL leads elsewhere: it usually ends in /v1",
+    407: "the proxy wants a user and a password: http://user:password@host:port",
+    429: "too many requests, or no credit left: wait, or look at the billing page of the account",
+}
+MAX_CLOCK_SKEW = 60  # seconds; webhooks are refused from 300 on, and certificates can be young
+
+
+class Checkup:
+    """One way to the API, examined in the order in which a call takes it.
+
+    Each check returns (mark, finding): "ok", "--" for what does not matter here, "!!" for what has
+    to be mended.  One that raises leaves nothing to check for those that come after it.
+    """
+
+    checks = (
+        "python", "openssl", "url", "proxy", "ca", "dns", "tcp", "tls", "key", "answer", "clock",
+        "limits", "latency",
+    )
+
+    def __init__(self, base_url: Optional[str], timeout: float) -> None:
+        base_url = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+        self.base_url, self.timeout = base_url, Timeout(timeout)
+        self.transport = HTTPTransport()
+        self.secrets: List[str] = []
+        self.response: Any = None
+        self.now = 0.0
+
+    def run(self) -> bool:
+        """Print a line per check; return whether all is well."""
+        well, failed = True, ""
+        for name in self.checks:
+            mark, found = "--", f"not checked, because of {failed}"
+            try:
+                if not failed:
+                    mark, found = getattr(self, name)()
+            except (OpenAIError, OSError, ValueError, ImportError) as err:
+                mark, found, failed = "!!", self.explained(err, name), name
+            well = well and mark != "!!"
+            print(f"{mark} {name:8} {redacted(' '.join(found.split()), None, self.secrets)}")
+        self.transport.close()
+        return well
+
+    def explained(self, err: BaseException, name: str) -> str:
+        if isinstance(err, OSError):
+            err = connection_error(err, self.request, getattr(err, "phase", name))
+        text = str(err)
+        return text.partition("(")[2][:-1] if text.startswith(("Connection", "Request")) else text
+
+    def python(self) -> Tuple[str, str]:
+        system = f"{sys.implementation.name} on {sys.platform}"
+        return "ok", f"{sys.version.split()[0]}, {system}; openai_lite {__version__}"
+
+    def openssl(self) -> Tuple[str, str]:
+        try:
+            import ssl
+        except ImportError:
+            return "!!", "this Python was built without ssl, so that it can speak http:// only"
+        return "ok", ssl.OPENSSL_VERSION
+
+    def url(self) -> Tuple[str, str]:
+        url = self.base_url.partition("?")[0].rstrip("/") + "/models"
+        self.request = HTTPRequest("GET", url, {}, None, self.timeout)
+        self.origin = self.first = self.request.origin
+        if self.request.userinfo:
+            self.secrets += [self.request.userinfo, self.request.userinfo.partition(":")[2]]
+        return "ok", without_secrets(self.base_url)
+
+    def proxy(self) -> Tuple[str, str]:
+        names = (self.origin.scheme + "_proxy", "all_proxy")
+        given = " and ".join(n for n in os.environ if n.lower() in names and os.environ[n])
+        proxy = self.transport.proxy_for(self.origin)
+        if proxy:
+            self.first, _, userinfo = split_url(proxy)
+            self.secrets += [userinfo, userinfo.partition(":")[2]]
+            user = ", with user and password" if userinfo else ""
+            return "ok", f"{self.first}{user}, from {given or 'the settings of the system'}"
+        rules = " ".join(f"{n}={os.environ[n]}" for n in os.environ if n.lower() == "no_proxy")
+        return "ok", f"none: {rules or 'the system'} overrides {given}" if given else "none"
+
+    def ca(self) -> Tuple[str, str]:
+        if self.origin.scheme == "http":
+            return "--", "not needed for http://"
+        import ssl
+
+        paths = ssl.get_default_verify_paths()
+        for name in (paths.openssl_cafile_env, paths.openssl_capath_env):
+            path = os.environ.get(name)
+            if path and not os.path.exists(path):
+                return "!!", f"{name}={path} does not exist: correct it, or unset it"
+        count = self.transport.tls().cert_store_stats()["x509_ca"]
+        if count:
+            return "ok", f"{count} certificates from {paths.cafile or 'the store of the system'}"
+        directory = paths.capath if paths.capath and os.path.isdir(paths.capath) else ""
+        hashed = [name for name in os.listdir(directory or ".") if name[-2:-1] == "."]
+        if directory and hashed:  # read as they are needed
+            return "ok", f"{len(hashed)} certificates in the directory {directory}"
+        place = paths.cafile or directory or "the store of the system"
+        return "!!", f"no CA certificates in {place}: set SSL_CERT_FILE to a bundle that has some"
+
+    def dns(self) -> Tuple[str, str]:
+        import socket
+
+        began = clock()
+        infos = socket.getaddrinfo(self.first.host, self.first.port, 0, 1)  # as the Dialer does
+        addresses = ", ".join(dict.fromkeys(str(info[4][0]) for info in infos))
+        return "ok", f"{self.first.host} is {addresses} ({1000 * (clock() - began):.0f} ms)"
+
+    def tcp(self) -> Tuple[str, str]:
+        began = clock()
+        dialer = Dialer(self.first, self.request, None)
+        try:
+            dialer.connect()
+        finally:
+            dialer.close()
+        return "ok", f"connected to {self.first} in {1000 * (clock() - began):.0f} ms"
+
+    def tls(self) -> Tuple[str, str]:
+        import ssl
+
+        try:
+            connection = self.transport.acquire(self.request, True)
+        except ssl.SSLCertVerificationError as err:
+            hint = CERTIFICATE_HINTS.get(err.verify_code, UNKNOWN_ISSUER)
+            raise OpenAIError(f"{self.shown_certificate()} ({err.verify_message}); {hint}") from err
+        sock = connection.sock
+        mark, found = "--", "not used: what goes over http:// can be read on its way"
+        if self.origin.scheme == "https":
+            mark, found = "ok", f"{sock.version()}, {described_certificate(sock.getpeercert())}"
+        connection.transport, connection.idle_since = None, clock()
+        self.transport.release(connection)  # for the call to come
+        return mark, found
+
+    def shown_certificate(self) -> str:
+        """What the server shows, where verification fails: by trusting it, for once, blindly."""
+        import ssl
+
+        try:
+            blind = HTTPTransport(verify=False).connect(self.origin, self.request)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            shown = ssl.DER_cert_to_PEM_cert(blind.sock.getpeercert(True))
+            context.load_verify_locations(cadata=shown)
+            blind.close()
+            # X509_V_FLAG_PARTIAL_CHAIN and NO_CHECK_TIME: the certificate alone is proof enough.
+            context.verify_flags = ssl.VerifyFlags(0x280000)
+            seen = HTTPTransport(verify=context).connect(self.origin, self.request)
+            found = described_certificate(seen.sock.getpeercert())
+            seen.close()
+            return found
+        except (OSError, ValueError):
+            return "the certificate cannot be read"
+
+    def key(self) -> Tuple[str, str]:
+        key = os.environ.get("OPENAI_API_KEY") or ""
+        self.secrets.append(key)
+        self.headers: Dict[str, Any] = {} if key else {"Authorization": omit}
+        self.client = OpenAI(
+            api_key=key or "none", base_url=self.base_url, timeout=self.timeout, max_retries=0,
+            http_client=self.transport,
+        )
+        if not key:
+            return "!!", "OPENAI_API_KEY is not set: export it, or pass api_key in the program"
+        if key.strip(" \t\"'") != key:
+            return "!!", "OPENAI_API_KEY has quotes or spaces around the key: take them away"
+        names = ("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
+        return "ok", "set: " + ", ".join(name for name in names if os.environ.get(name))
+
+    def answer(self) -> Tuple[str, str]:
+        code = ""
+        try:
+            self.response = self.client.get(
+                "/models", cast_to=HTTPResponse, options={"headers": self.headers}
+            )
+        except APIStatusError as err:
+            self.response, code = err.response, err.code or err.type or ""
+        self.now = time.time()
+        status = self.response.status_code
+        if status == 200:
+            listed = parsed_json(self.response)
+            if isinstance(listed, dict) and isinstance(listed.get("data"), list):
+                return "ok", f"GET /models answers 200 with {len(listed['data'])} models"
+            return "!!", "GET /models answers 200, but no list: is /v1 missing in the base URL?"
+        if self.headers and status == 401:
+            return "--", "GET /models answers 401, as it must without a key"
+        hint = STATUS_HINTS.get(status, "the trouble is the server's: try again later")
+        return "!!", f"GET /models answers {status} {code and shorten(code, 40)}: {hint}"
+
+    def clock(self) -> Tuple[str, str]:
+        from email.utils import mktime_tz, parsedate_tz
+
+        date = parsedate_tz(self.response.headers.get("date", ""))
+        if date is None:
+            return "--", "the server does not say what time it is"
+        ahead = self.now - mktime_tz(date)
+        if abs(ahead) <= MAX_CLOCK_SKEW:
+            return "ok", f"{abs(ahead):.0f} s off the server's"
+        behind = "ahead of" if ahead > 0 else "behind"
+        return "!!", f"this machine's is {abs(ahead):.0f} s {behind} the server's: set one of them"
+
+    def limits(self) -> Tuple[str, str]:
+        headers = self.response.headers
+        found = [(n, v) for n, v in headers.items() if n.startswith(("x-ratelimit-", "retry-"))]
+        used_up = any("-remaining-" in name and value.strip() == "0" for name, value in found)
+        text = ", ".join(f"{name} {shorten(value, 40)}" for name, value in found)
+        return "!!" if used_up else "ok" if found else "--", text or "GET /models tells none"
+
+    def latency(self) -> Tuple[str, str]:
+        elapsed = 1000 * self.response.elapsed.total_seconds()
+        return "ok", f"{elapsed:.0f} ms for a call on an open connection"
+
+
+def described_certificate(certificate: Any) -> str:
+    """`getpeercert()` in a few words."""
+    import ssl
+
+    names = [value for _, value in certificate.get("subjectAltName", ())]
+    issuer = {name: value for pairs in certificate.get("issuer", ()) for name, value in pairs}
+    by = issuer.get("organizationName") or issuer.get("commonName") or "nobody"
+    days = (ssl.cert_time_to_seconds(certificate["notAfter"]) - time.time()) / 86400
+    shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    until = f"with {days:.0f} days left" if days > 0 else f"expired {-days:.0f} days ago"
+    return f"certificate for {shown or 'nobody'} by {by}, {until}"
+
+
+def doctor(words: List[str], settings: Dict[str, Any]) -> int:
+    """Say why calls fail from here: a line per check, and 0 if all is well, else 1"""
+    return 0 if Checkup(settings.get("base_url"), settings.get("timeout", 10.0)).run() else 1
+
+
+########################################################################
+## 13. Command line: every endpoint in a shell
 ########################################################################
 # `python3 openai_lite.py files.list --limit 3`: the declarations of section 8 are the commands, and
 # what they declare says how a shell's text is to be read.  Importing this module runs none of it.
 
-# ---- 12.1 The program ----
+# ---- 13.1 The program ----
 
 PROGRAM = "openai-lite"
 DEFAULT_MODEL = "gpt-5.4-mini"  # for `ask`: small, quick and cheap
@@ -19077,7 +19326,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; see {PROGRAM} --help"
 
 
-# ---- 12.2 Options and their values ----
+# ---- 13.2 Options and their values ----
 
 
 def parse_options(
@@ -19232,7 +19481,7 @@ def described(shapes: Sequence[Any]) -> str:
     return " | ".join(dict.fromkeys(found)) or "null"
 
 
-# ---- 12.3 Endpoints as commands ----
+# ---- 13.3 Endpoints as commands ----
 
 
 def targets_in(group: Any) -> Dict[str, Any]:
@@ -19418,7 +19667,7 @@ def open_client(settings: Mapping[str, Any]) -> OpenAI:
         raise CommandError(str(err), 4 if "api_key" in str(err) else 2) from None
 
 
-# ---- 12.4 ask ----
+# ---- 13.4 ask ----
 
 ASK_OPTIONS = {
     "model": ("Text", f"or $OPENAI_MODEL; {DEFAULT_MODEL} without"),
@@ -19543,7 +19792,7 @@ def remember_answer(answer: Any, model: str) -> None:
         pass  # a home that cannot be written to: there will be nothing to continue
 
 
-# ---- 12.5 Requests as curl commands, on the wire, and in progress ----
+# ---- 13.5 Requests as curl commands, on the wire, and in progress ----
 
 
 class CurlPrinter:
@@ -19762,7 +20011,7 @@ def size_text(size: float) -> str:
     return f"{size:.1f} GB"
 
 
-# ---- 12.6 Help and completion ----
+# ---- 13.6 Help and completion ----
 
 
 def program_help() -> str:
@@ -19909,6 +20158,7 @@ def version(words: List[str], settings: Dict[str, Any]) -> int:
 COMMANDS: Dict[str, Tuple[Any, Dict[str, Tuple[str, str]]]] = {  # {name: (function, its options)}
     "ask": (ask, ASK_OPTIONS),
     "completion": (completion, {}),
+    "doctor": (doctor, {}),
     "--version": (version, {}),
 }
 

@@ -9326,7 +9326,165 @@ def test_every_resource_of_the_client_is_a_resource_of_the_module(
 
 
 ########################################################################
-## 12. Command line
+## 12. Doctor and vendor
+########################################################################
+
+
+def run_command(name: str, *args: str, cwd: Any = HERE, **environ: str) -> Any:
+    """A command of the command line."""
+    return python(str(HERE / "openai_lite.py"), name, *args, cwd=cwd, **environ)
+
+
+def doctor(*args: str, **environ: str) -> Tuple[int, Dict[str, str]]:
+    """(exit code, {check: its mark and finding}); nothing that is secret may be printed."""
+    done = run_command("doctor", *args, **environ)
+    assert not done.stderr, done.stderr
+    for secret in (KEY, "wrong-key", "pass-word"):
+        assert secret not in done.stdout
+    lines = [line.split(None, 2) for line in done.stdout.splitlines()]
+    assert [name for _, name, _ in lines] == list(openai.Checkup.checks)
+    assert done.returncode == any(mark == "!!" for mark, _, _ in lines)
+    return done.returncode, {name: f"{mark} {found}" for mark, name, found in lines}
+
+
+def test_the_doctor_finds_all_well_at_a_server_that_works(server: Any) -> None:
+    code, found = doctor("--base-url", server.url, OPENAI_API_KEY=KEY)
+    assert code == 0, found
+    assert found["python"].startswith(f"ok {sys.version.split()[0]}, cpython on {sys.platform}")
+    assert found["openssl"] == f"ok {ssl.OPENSSL_VERSION}"
+    assert found["url"] == f"ok {server.url}" and found["proxy"] == "ok none"
+    assert found["ca"].startswith("--") and "http://" in found["tls"]
+    assert found["dns"].startswith("ok 127.0.0.1 is 127.0.0.1 (")
+    assert re.match(r"ok connected to http://127.0.0.1:\d+ in \d+ ms", found["tcp"])
+    assert found["key"] == "ok set: OPENAI_API_KEY"
+    assert re.match(r"ok GET /models answers 200 with [1-9]\d* models", found["answer"])
+    assert found["clock"].startswith(("ok", "--"))
+    assert re.match(r"ok \d+ ms for a call on an open connection", found["latency"])
+
+
+def test_the_doctor_stops_where_nothing_further_can_be_found_out(unused_port: int) -> None:
+    code, found = doctor("--timeout", "2", OPENAI_BASE_URL=f"http://127.0.0.1:{unused_port}/v1")
+    assert code == 1 and "nothing listens there" in found["tcp"]
+    assert found["tls"] == found["latency"] == "-- not checked, because of tcp"
+    code, found = doctor("--base-url", "https://nosuch.invalid/v1", OPENAI_API_KEY=KEY)
+    assert found["dns"].startswith("!! dns nosuch.invalid:443")
+    assert found["dns"].endswith("check the host name and the network")
+    assert found["tcp"] == found["answer"] == "-- not checked, because of dns"
+    code, found = doctor("--base-url", "api.example.com/v1")
+    assert "must start with http:// or https://" in found["url"]
+    assert found["proxy"] == "-- not checked, because of url"
+
+
+def test_the_doctor_says_what_is_wrong_with_the_key(server: Any) -> None:
+    code, found = doctor("--base-url", server.url, OPENAI_API_KEY="wrong-key")
+    assert found["answer"].startswith("!! GET /models answers 401 invalid_api_key: the key is")
+    assert found["latency"].startswith("ok")
+    code, found = doctor("--base-url", server.url)
+    assert code == 1 and found["key"].startswith("!! OPENAI_API_KEY is not set")
+    assert found["answer"] == "-- GET /models answers 401, as it must without a key"
+    code, found = doctor("--base-url", server.url, OPENAI_API_KEY=f'"{KEY}"')
+    assert "quotes or spaces" in found["key"]
+    code, found = doctor("--base-url", server.url, OPENAI_API_KEY=f"{KEY}\nx")
+    assert found["key"].startswith("!!") and found["answer"].endswith("because of key")
+
+
+MODELS = {"object": "list", "data": [{"id": "m", "object": "model"}]}
+
+
+@pytest.mark.parametrize("status, body, headers, check, finding", [
+    ("200 OK", MODELS, {"Date": "Mon, 01 Jan 2001 00:00:00 GMT"}, "clock",
+     r"!! this machine's is \d{9} s ahead of the server's: set one of them"),
+    ("200 OK", MODELS, {"x_ratelimit_remaining_requests": "0", "retry_after": "7"}, "limits",
+     "!! x-ratelimit-remaining-requests 0, retry-after 7"),
+    ("200 OK", MODELS, {"x_ratelimit_limit_requests": "60"}, "limits",
+     "ok x-ratelimit-limit-requests 60"),
+    ("200 OK", {}, {}, "answer", "!! .*is /v1 missing"),
+    ("200 OK", "<html>", {"Content-Type": "text/html"}, "answer", "!! .*is /v1 missing"),
+    ("403 Forbidden", {}, {}, "answer", "!! .* 403 : the key may not do this"),
+    ("404 Not Found", {}, {}, "answer", "!! .* 404 : the base URL leads elsewhere"),
+    ("429 Too Many", {"error": {"code": "insufficient_quota"}}, {}, "answer",
+     "!! .* 429 insufficient_quota: too many requests"),
+    ("503 Busy", {}, {}, "answer", "!! .* 503 : the trouble is the server's"),
+    ("200 OK", MODELS, {"Content-Length": "99", "Connection": "close"}, "answer",
+     "!! read 127.0.0.1:.* closed after"),
+])
+def test_the_doctor_reads_the_answer(
+    status: str, body: Any, headers: Dict[str, str], check: str, finding: str
+) -> None:
+    with RawServer(answer(body, status, **headers)) as raw:
+        code, found = doctor("--base-url", raw.url, OPENAI_API_KEY=KEY)
+    assert re.match(finding, found[check]), found
+    assert code == finding.startswith("!!")
+    assert raw.requests[0][0].startswith("GET /v1/models ") and KEY in raw.requests[0][0]
+
+
+def test_the_doctor_tells_a_clock_that_is_an_hour_slow() -> None:
+    date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 3600))
+    with RawServer(answer(MODELS, Date=date)) as raw:
+        _, found = doctor("--base-url", raw.url, OPENAI_API_KEY=KEY)
+    assert re.match(r"!! this machine's is 3(600|599|601) s behind the server's", found["clock"])
+
+
+def test_the_doctor_goes_through_the_proxy_and_says_what_goes_around_it(unused_port: int) -> None:
+    with RawServer(answer(MODELS)) as raw:
+        proxy = f"http://me:pass-word@127.0.0.1:{raw.port}"
+        _, found = doctor(
+            "--base-url", "http://api.example.com/v1", HTTP_PROXY=proxy, OPENAI_API_KEY=KEY
+        )
+        shown = f"http://127.0.0.1:{raw.port}, with user and password, from HTTP_PROXY"
+        assert found["proxy"] == f"ok {shown}" and found["answer"].startswith("ok")
+        assert raw.requests[0][0].startswith("GET http://api.example.com/v1/models ")
+    with RawServer(answer(MODELS)) as raw:
+        _, found = doctor(
+            "--base-url", raw.url, ALL_PROXY=f"http://127.0.0.1:{unused_port}",
+            NO_PROXY="127.0.0.0/8", OPENAI_API_KEY=KEY,
+        )
+        assert found["proxy"] == "ok none: NO_PROXY=127.0.0.0/8 overrides ALL_PROXY"
+        assert found["answer"].startswith("ok")
+    with RawServer(answer("No: me:pass-word", "407 me:pass-word")) as raw:
+        proxy = f"http://me:pass-word@127.0.0.1:{raw.port}"
+        _, found = doctor(
+            "--base-url", "https://api.example.com/v1", HTTPS_PROXY=proxy, OPENAI_API_KEY=KEY
+        )
+        assert found["tcp"].startswith("ok") and found["tls"].startswith("!! proxy ")
+        assert f"api.example.com:443 via 127.0.0.1:{raw.port}" in found["tls"]
+        assert "407" in found["tls"]
+    _, found = doctor("--base-url", "https://api.example.com", HTTPS_PROXY="socks5://127.0.0.1:1")
+    assert "asks for a SOCKS proxy" in found["proxy"]
+
+
+def test_the_doctor_looks_at_certificates(certificates: Certificates) -> None:
+    right, other = certificates.path("right"), certificates.path("other")
+    with RawServer(answer(MODELS), tls=certificates.server("right")) as raw:
+        code, found = doctor("--base-url", raw.url, OPENAI_API_KEY=KEY, SSL_CERT_FILE=right)
+    assert code == 0, found
+    assert found["ca"] == f"ok 1 certificates from {right}"
+    shown = r"certificate for 127.0.0.1, localhost by right, with [12] days left"
+    assert re.match(fr"ok TLSv1\.[23], {shown}$", found["tls"])
+    with RawServer(tls=certificates.server("right")) as raw:
+        _, found = doctor("--base-url", raw.url, OPENAI_API_KEY=KEY, SSL_CERT_FILE=other)
+    assert re.match(fr"!! {shown} \(self.signed certificate\); nothing here trusts", found["tls"])
+    assert found["answer"] == "-- not checked, because of tls"
+    with RawServer(tls=certificates.server("other")) as raw:
+        _, found = doctor("--base-url", raw.url, OPENAI_API_KEY=KEY, SSL_CERT_FILE=other)
+    assert re.match(r"!! certificate for other.example by other.*it is for other", found["tls"])
+
+
+def test_the_doctor_says_where_certificates_are_looked_for_in_vain(tmp_path: pathlib.Path) -> None:
+    url = "https://nosuch.invalid/v1"
+    _, found = doctor("--base-url", url, SSL_CERT_FILE="/no/such.pem")
+    assert found["ca"] == "!! SSL_CERT_FILE=/no/such.pem does not exist: correct it, or unset it"
+    (tmp_path / "empty.pem").write_text("")
+    _, found = doctor(
+        "--base-url", url, SSL_CERT_FILE=str(tmp_path / "empty.pem"), SSL_CERT_DIR=str(tmp_path)
+    )
+    assert found["ca"].startswith("!! no CA certificates in ")
+    _, found = doctor("--base-url", url, SSL_CERT_FILE="")
+    assert re.match("ok [1-9][0-9]* certificates (in|from) ", found["ca"])
+
+
+########################################################################
+## 13. Command line
 ########################################################################
 
 SCRIPT = [str(HERE / "openai_lite.py")]
