@@ -19444,7 +19444,7 @@ def value_of(option: str, text: str, shapes: List[Any]) -> Any:
     literal = not problem and any(parts_of(shape)[0] == "Literal" for shape in shapes)
     if wordy or (literal and isinstance(value, str)):
         return text
-    raise CommandError(f"{option} takes {described(shapes)}{problem}")
+    raise CommandError(f"{option} takes {values_text(shapes)}{problem}")
 
 
 def contents_of(option: str, text: str) -> str:
@@ -19463,7 +19463,7 @@ def contents_of(option: str, text: str) -> str:
         raise CommandError(f"{option} {text}: {err.strerror}{hint}") from None
 
 
-def described(shapes: Sequence[Any]) -> str:
+def values_text(shapes: Sequence[Any]) -> str:
     """`"text | [text, ...]"`, what to write for these."""
     names: Dict[Any, str] = {
         str: "text", int: "integer", float: "number", bool: "true | false", FILE: "FILE",
@@ -19473,7 +19473,7 @@ def described(shapes: Sequence[Any]) -> str:
     for shape in shapes:
         form, args = parts_of(shape)
         if form == "List":
-            found.append(f"[{described(members_of(args[0]))}, ...]")
+            found.append(f"[{values_text(members_of(args[0]))}, ...]")
         elif form == "Literal":
             found += [str(value) for value in args[:8]] + ["..."] * (len(args) > 8)
         elif shape not in (None, NoneType):
@@ -20049,7 +20049,7 @@ def command_help(name: str) -> str:
     parameters, positional = parameters_of(target), positional_of(target)
     rows = []
     for n, (annotation, required) in parameters.items():
-        kind = described(shapes_of(annotation)[0])
+        kind = values_text(shapes_of(annotation)[0])
         rows.append((option_of(n), kind + (", required" if required else "")))
     verb, old = getattr(target, "verb", ""), getattr(target, "deprecated", None)
     needed = [f"{option_of(n)} ..." for n in parameters

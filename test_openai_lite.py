@@ -9653,7 +9653,7 @@ def test_every_endpoint_is_a_command_with_the_parameters_that_it_declares() -> N
         parameters = openai.parameters_of(target)
         for parameter, (annotation, _) in parameters.items():
             shapes, items = openai.shapes_of(annotation)
-            assert shapes and openai.described(shapes + items), annotation
+            assert shapes and openai.values_text(shapes + items), annotation
             assert openai.option_of(parameter) in shown
         # An option of our own may not stand in the way of one that the API knows.
         own = {**openai.COMMON_OPTIONS, **openai.OUTPUT_OPTIONS}
@@ -9671,11 +9671,13 @@ def test_every_endpoint_is_a_command_with_the_parameters_that_it_declares() -> N
     assert [n for n, t in openai.targets_under(openai.API) if hasattr(t, "__wrapped__")]
 
 
-STATUSES = [("401 No", 4), ("403 No", 4), ("404 No", 6), ("429 No", 5), ("400 No", 8),
-            ("422 No", 8), ("500 No", 1), ("409 No", 1)]
+STATUSES_AND_CODES = [
+    ("401 No", 4), ("403 No", 4), ("404 No", 6), ("429 No", 5), ("400 No", 8), ("422 No", 8),
+    ("500 No", 1), ("409 No", 1),
+]
 
 
-@pytest.mark.parametrize("status, code", STATUSES)
+@pytest.mark.parametrize("status, code", STATUSES_AND_CODES)
 def test_the_exit_code_tells_what_went_wrong(
     status: str, code: int, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -10116,6 +10118,19 @@ def test_the_contents_in_the_header_are_true() -> None:
     tests = BANNER.findall(pathlib.Path(__file__).read_text(encoding="utf-8"))
     numbered = [title for title in tests if title[0].isdigit()]
     assert numbered == [title.partition(":")[0] for title in banners]
+
+
+@pytest.mark.parametrize("name", ["openai_lite.py", "test_openai_lite.py"])
+def test_no_name_is_defined_twice(name: str) -> None:
+    names = []
+    for node in ast.parse((HERE / name).read_text(encoding="utf-8")).body:
+        decorators = [getattr(d, "id", "") for d in getattr(node, "decorator_list", [])]
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and "overload" not in decorators:
+            names.append(node.name)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names += [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)]
+    assert [name for name in sorted(set(names)) if names.count(name) > 1] == []
 
 
 def test_the_journey_of_one_call_names_things_that_exist() -> None:
@@ -10737,7 +10752,7 @@ def listed(items: Any, **limits: int) -> Dict[str, Any]:
     return dict(limits, type="array", items=items)
 
 
-TEXT, NUMBER, NULL = {"type": "string"}, {"type": "number"}, {"type": "null"}
+TEXT = {"type": "string"}
 KINDS_OF_JSON: Dict[str, Any] = {
     "object": dict, "array": list, "string": str, "integer": int, "number": (int, float),
     "boolean": bool, "null": type(None),
