@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Measure openai_lite beside the official package and beside the least that Python can do.
 
-    python examples/benchmark.py            # 4 to 6 minutes
-    python examples/benchmark.py --quick    # a minute and a half: two rounds, smaller jobs
-    python examples/benchmark.py --only chat-stream --only call --rounds 9
+    python3 examples/benchmark.py            # 4 to 6 minutes
+    python3 examples/benchmark.py --quick    # a minute and a half: two rounds, smaller jobs
+    python3 examples/benchmark.py --only chat-stream --only call --rounds 9
 
 Three contenders do the same work against a server on this machine:
 

@@ -5,9 +5,9 @@
 
 With OPENAI_API_KEY set it calls the API, else the local server that lies beside it, and prints:
 
-    12 files: 192 of 192 bytes
+    12 files: ... of 192 bytes
     12 files are in the store, 0 failed
-    one file: 300000 of 300000 bytes
+    one file: ... of 300000 bytes
     upload_... is completed: log.txt
 """
 import pathlib
@@ -24,7 +24,7 @@ with OpenAI() as client, tempfile.TemporaryDirectory() as folder:
     store = client.vector_stores.create(name="notes")
     batch = client.vector_stores.file_batches.upload_and_poll(  # or a BulkUploadError, see there
         store.id, files=paths, max_wait_seconds=300,
-        progress=lambda done, total: print(f"\r12 files: {done} of {total} bytes", end=""),
+        progress=lambda done, total: print(f"12 files: {done} of {total} bytes", end="\r"),
     )
     counts = batch.file_counts
     print(f"\n{counts.completed} files are in the store, {counts.failed} failed")
@@ -32,6 +32,6 @@ with OpenAI() as client, tempfile.TemporaryDirectory() as folder:
     log.write_bytes(b"all is well\n" * 25000)
     upload = client.uploads.upload_file_chunked(
         file=log, mime_type="text/plain", purpose="user_data", part_size=1 << 16,
-        progress=lambda done, total: print(f"\rone file: {done} of {total} bytes", end=""),
+        progress=lambda done, total: print(f"one file: {done} of {total} bytes", end="\r"),
     )
     print(f"\n{upload.id} is {upload.status}:", upload.file.filename if upload.file else None)

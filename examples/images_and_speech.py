@@ -6,7 +6,7 @@
 With OPENAI_API_KEY set it calls the API, else the local server that lies beside it, and prints:
 
     wrote whale.png
-    speech.mp3: 1697 bytes of 1697
+    speech.mp3: ... bytes of 1697
     wrote speech.mp3
 """
 from typing import Optional
@@ -16,7 +16,7 @@ from openai_lite import OpenAI
 
 
 def show(done: int, total: Optional[int]) -> None:  # no total: it is made as it is sent
-    print(f"\rspeech.mp3: {done} bytes " + (f"of {total}" if total else "so far"), end="")
+    print(f"speech.mp3: {done} bytes " + (f"of {total}" if total else "so far"), end="\r")
 
 
 stand_in()

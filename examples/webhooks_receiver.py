@@ -21,7 +21,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
             event = client.webhooks.unwrap(body, self.headers)
             if event.type == "response.completed":
                 print(f"{event.type}: {event.data.id}")
-            self.send_response(204)
+            self.send_response_only(204)
             self.end_headers()
         except ValueError:  # InvalidWebhookSignatureError, or a header is missing
             self.send_error(400)
