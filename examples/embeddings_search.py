@@ -9,10 +9,10 @@ server that lies beside it (to which texts are near that share words), and print
     each section is 512 numbers now
     Are connection errors tried again, and after which pauses?
         0.30 Retries
-        0.18 Using types
-    Does Azure need the name of a deployment?
-        0.46 Usage
-        0.44 Tools from functions
+        ...
+    Verify the signature of a webhook event
+        0.... Webhooks
+        ...
 """
 import math
 import pathlib
@@ -25,7 +25,7 @@ from openai_lite import OpenAI
 
 QUESTIONS = sys.argv[1:] or [
     "Are connection errors tried again, and after which pauses?",
-    "Does Azure need the name of a deployment?",
+    "Verify the signature of a webhook event",
 ]
 
 
