@@ -11,7 +11,7 @@ server that lies beside it (to which texts are near that share words), and print
         0.30 Retries
         ...
     Verify the signature of a webhook event
-        0.... Webhooks
+        0.45 Webhooks
         ...
 """
 import math
