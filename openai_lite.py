@@ -1286,11 +1286,13 @@ known_urls: Dict[str, Tuple[Origin, str, str]] = {}  # a program asks few URLs, 
 
 def split_url(url: str) -> Tuple[Origin, str, str]:
     """`"https://me:pw@a.com/v1?x=1"` is `(Origin("https", "a.com", 443), "/v1?x=1", "me:pw")`."""
-    if url not in known_urls:
+    known = known_urls.get(url)
+    if known is None:
+        known = parse_url(url)
         if len(known_urls) > 256:
             known_urls.clear()
-        known_urls[url] = parse_url(url)
-    return known_urls[url]
+        known_urls[url] = known  # another thread may clear it at any time
+    return known
 
 
 def parse_url(url: str) -> Tuple[Origin, str, str]:
@@ -1486,6 +1488,7 @@ class SocketReader(io.RawIOBase):
 
     def __init__(self, sock: Any, request: HTTPRequest) -> None:
         self.sock, self.request = sock, request
+        self.limit = request.timeout.read  # for one read
         self.received = 0
         self.offline = False  # while True, say "nothing there" instead of waiting for the network
         self.idle_deadline: Optional[float] = None
@@ -1514,7 +1517,7 @@ class SocketReader(io.RawIOBase):
 
     def check_deadlines(self) -> Optional[float]:
         """How long the next read may wait; raises DeadlineExceeded if a limit has passed."""
-        limit = self.request.timeout.read
+        limit = self.limit
         if self.idle_deadline is not None:
             left = self.idle_deadline - clock()
             if left <= 0:
@@ -1687,6 +1690,7 @@ class HTTPResponse:
         self.started = self.ended = clock()
         self._content = None if body is not None else content
         self._body, self._connection = body, connection
+        self._reading = False
         encoding = self.headers.get("content-encoding", "").lower()
         self._unpack: Optional[Unpacker] = None
         if encoding in ("gzip", "x-gzip", "deflate"):
@@ -1701,6 +1705,7 @@ class HTTPResponse:
         body = self._body
         if body is None:
             return b""
+        self._reading = True
         try:
             while True:
                 data = body.read1(limit)
@@ -1721,12 +1726,15 @@ class HTTPResponse:
         except (OSError, ValueError) as err:
             raise self._failed(err) from err
         except BaseException:
-            self.close()
+            self._hang_up()
             raise
+        finally:
+            self._reading = False
 
     def _read_all(self) -> bytes:
         if self._body is None:
             return b""
+        self._reading = True
         try:
             data = self._body.read()
             if self._unpack:
@@ -1736,8 +1744,10 @@ class HTTPResponse:
         except (OSError, ValueError) as err:
             raise self._failed(err) from err
         except BaseException:
-            self.close()
+            self._hang_up()
             raise
+        finally:
+            self._reading = False
 
     def _finished(self) -> None:
         """The body is complete: give the connection back."""
@@ -1749,7 +1759,7 @@ class HTTPResponse:
 
     def _failed(self, err: BaseException) -> APIError:
         request = self.request or HTTPRequest("GET", "http://unknown")
-        self.close()
+        self._hang_up()
         if isinstance(err, ValueError) and not isinstance(err, UnicodeError):
             return APIResponseValidationError(
                 self, None, message=f"unreadable body from {request.host}: {err}"
@@ -1828,6 +1838,7 @@ class HTTPResponse:
         body, written = self._body, 0
         if self._content is None and body is not None and self._unpack is None and cutter is None:
             buffer = memoryview(bytearray(BLOCK))
+            self._reading = True
             try:
                 while True:
                     try:
@@ -1839,8 +1850,10 @@ class HTTPResponse:
                     file.write(buffer[:got])
                     written += got
             except BaseException:
-                self.close()
+                self._hang_up()
                 raise
+            finally:
+                self._reading = False
             self._finished()
             return written
         try:
@@ -1855,6 +1868,15 @@ class HTTPResponse:
 
     def close(self) -> None:
         """Hang up, if the body was not read to its end."""
+        if self._reading:  # another thread waits for the network: it will wake up and hang up
+            self.is_closed = True
+            sock = getattr(self._connection, "sock", None)
+            if sock is not None and getattr(self._connection, "process", 0) == os.getpid():
+                shut(sock)
+        else:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
         connection, self._connection, self._body = self._connection, None, None
         self.is_closed = True
         if connection is not None:
@@ -1862,7 +1884,7 @@ class HTTPResponse:
 
     def __del__(self) -> None:
         if getattr(self, "_connection", None) is not None:
-            self.close()
+            self._hang_up()
 
     @property
     def url(self) -> str:
@@ -1942,7 +1964,7 @@ class Unpacker:
 
 
 class Dialer:
-    """Connects as `http.client` does, which takes 20 ms to load and is needed for tunnels only.
+    """Connects as `http.client` does, which takes 20 ms to load.
 
     Here the socket can be reached while it connects, so that a stop ends the wait.
     """
@@ -1973,6 +1995,18 @@ class Dialer:
                 failure = err  # the next address may do
         raise failure or OSError("the name has no address")
 
+    def tunnel(self, target: str, auth: str) -> None:
+        """Have the proxy that was connected to pass everything on to `target`, "host:port"."""
+        head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
+        head += f"Proxy-Authorization: {auth}\r\n" if auth else ""
+        request = self.request
+        self.sock.sendall(f"{head}\r\n".encode("latin-1"))
+        reader = SocketReader(self.sock, request)
+        reader.limit = request.timeout.connect
+        status, reason = read_head(io.BufferedReader(reader))[1:3]
+        if not 200 <= status < 300:
+            raise OSError(f"Tunnel connection failed: {status} {reason}")
+
     def close(self) -> None:
         if self.sock is not None:
             self.sock.close()
@@ -1988,6 +2022,7 @@ class Connection:
         # two objects that hold each other live until the garbage collector comes by.
         self.transport: Optional[HTTPTransport] = transport
         self.slots, self.expiry = transport.slots, transport.limits.keepalive_expiry
+        self.process = transport.process
         self.key = key
         self.sock: Any = sock
         self.absolute, self.proxy_auth = absolute, proxy_auth
@@ -2309,31 +2344,14 @@ class HTTPTransport:
                 )
             auth, phase = basic_auth(userinfo) if userinfo else "", "proxy"
         context = self.tls() if origin.scheme == "https" else None
-        answers: List[Any] = []  # of a proxy that refuses, which http.client leaves open until 3.12
-        maker: Any
-        if proxy and context is not None:
-            import http.client
-
-            limit = request.time_left(request.timeout.connect)
-            maker = http.client.HTTPConnection(
-                first.host, first.port, timeout=limit, source_address=source
-            )
-            maker.set_tunnel(
-                origin.host, origin.port, {"Proxy-Authorization": auth} if auth else {}
-            )
-
-            def answer(*args: Any, **kwargs: Any) -> Any:
-                answers.append(http.client.HTTPResponse(*args, **kwargs))
-                return answers[-1]
-
-            maker.response_class = answer
-        else:
-            maker = Dialer(first, request, source)
+        maker = Dialer(first, request, source)
         if request.stop is not None:
             request.stop.holder = maker
         try:
             maker.connect()
             if context is not None:
+                if proxy:
+                    maker.tunnel(origin.partition("://")[2], auth)
                 phase = "tls"
                 maker.sock.settimeout(request.time_left(request.timeout.connect))
                 maker.sock = context.wrap_socket(
@@ -2342,9 +2360,10 @@ class HTTPTransport:
                 if request.stop is not None:
                     request.stop.check()
                 maker.sock.do_handshake()  # apart, so that a stop can reach the socket meanwhile
-        except Exception as err:
-            for each in [*answers, maker]:
-                each.close()
+        except BaseException as err:
+            maker.close()
+            if not isinstance(err, Exception):  # Ctrl-C
+                raise
             if self.trust_fully(err, context):
                 return self.connect(origin, request)
             failed: Any = err

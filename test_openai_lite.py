@@ -35,6 +35,7 @@ import io
 import itertools
 import json
 import logging
+import multiprocessing
 import os
 import pathlib
 import pickle
@@ -2250,16 +2251,8 @@ def test_every_time_limit_holds(
     late(timeout, handle, phase, **options)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog refuses")
 def test_a_host_that_does_not_answer_the_connection_is_a_timeout() -> None:
-    with contextlib.closing(socket.socket()) as listener, contextlib.ExitStack() as stack:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(4):  # fill the backlog
-            sock = stack.enter_context(contextlib.closing(socket.socket()))
-            sock.setblocking(False)
-            sock.connect_ex(listener.getsockname())
-        url = "http://127.0.0.1:%d" % listener.getsockname()[1]
+    with full_backlog() as url:
         for transport in (openai.HTTPTransport(), openai.HTTPTransport(proxy=url)):
             request = openai.HTTPRequest("GET", url, timeout=openai.Timeout(30, connect=0.2))
             with pytest.raises(openai.APITimeoutError, match="connect|proxy .* via 127"):
@@ -2358,14 +2351,6 @@ def test_idle_connections_are_bounded_in_number_and_time(monkeypatch: pytest.Mon
 
 
 def test_sixteen_threads_share_a_client() -> None:
-    def echo(conn: socket.socket) -> None:
-        file = conn.makefile("rb")
-        while True:
-            head = read_request_head(file)
-            if not head:
-                return
-            conn.sendall(answer({"id": head.split(" ")[1].rpartition("/")[2]}))
-
     failures: List[Any] = []
 
     def work(client: OpenAI, number: int) -> None:
@@ -2387,6 +2372,270 @@ def test_sixteen_threads_share_a_client() -> None:
                 for thread in threads:
                     thread.join(60)
         assert failures == [] and len(transport.slots) == limits.max_connections
+
+
+def echo(conn: socket.socket) -> None:
+    """Answer requests for as long as they come, with the last part of their path."""
+    file = conn.makefile("rb")
+    while True:
+        head = read_request_head(file)
+        if not head:
+            return
+        file.read(int(headers_of(head).get("content-length", "0")))
+        conn.sendall(answer({"id": head.split(" ")[1].rpartition("/")[2]}))
+
+
+def test_64_threads_ask_for_more_urls_than_are_remembered() -> None:
+    failures: List[BaseException] = []
+    ready = threading.Barrier(64)
+
+    def work(client: OpenAI, number: int) -> None:
+        try:
+            ready.wait(60)
+            for i in range(20):
+                name = f"{number}-{i}"
+                assert client.models.retrieve(name).id == name
+                for k in range(30):
+                    openai.split_url(f"http://{name}.example:{k}/")
+        except BaseException as err:
+            failures.append(err)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that threads interrupt one another wherever they can
+    try:
+        with listening(echo) as port:
+            url = f"http://127.0.0.1:{port}/v1"
+            with OpenAI(api_key=KEY, base_url=url, max_retries=0) as client:
+                threads = [threading.Thread(target=work, args=(client, n)) for n in range(64)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join(60)
+                transport: Any = client._transport
+                assert len(transport.slots) + len(idle_connections(transport)) == 1000
+    finally:
+        sys.setswitchinterval(interval)
+    assert failures == []
+
+
+def test_first_calls_made_at_once_by_many_threads_succeed() -> None:
+    """In a fresh process, where they import and cache what they need at the same time."""
+    program = """
+import sys, threading
+sys.setswitchinterval(1e-6)
+import openai_lite as o
+client = o.OpenAI(api_key="k", base_url=sys.argv[1], max_retries=0)
+ready, failed = threading.Barrier(24), []
+def work(i):
+    calls = [
+        lambda: client.models.retrieve("m").id == "m",
+        lambda: client.chat.completions.create(model="m", messages=[]).id == "completions",
+        lambda: client.files.create(file=b"x", purpose="batch").id == "files",
+        lambda: client.with_options(timeout=9).responses.retrieve("r").id == "r",
+        lambda: client.beta.threads.runs.with_raw_response.retrieve("a", thread_id="t").parse().id,
+        lambda: o.AsyncOpenAI(api_key="k").copy().base_url,
+    ]
+    try:
+        ready.wait(30)
+        assert calls[i % len(calls)]()
+    except BaseException as err:
+        failed.append(repr(err))
+threads = [threading.Thread(target=work, args=(i,)) for i in range(24)]
+[t.start() for t in threads], [t.join() for t in threads]
+assert not failed, failed
+"""
+    with listening(echo) as port:
+        for _ in range(4):
+            done = python("-c", program, f"http://127.0.0.1:{port}/v1")
+            assert done.returncode == 0, done.stderr
+
+
+def in_a_child(client: Any) -> Any:
+    """What a process does with a client that its parent has used, or is using."""
+    names = [client.models.retrieve(f"child-{i}").id for i in range(3)]
+    try:
+        client.get("/refuse", cast_to=object)
+    except openai.OpenAIError as err:
+        return names, err
+
+
+def echo_or_refuse(conn: socket.socket) -> None:
+    file = conn.makefile("rb")
+    while True:
+        head = read_request_head(file)
+        if not head:
+            return
+        name = head.split(" ")[1].rpartition("/")[2]
+        conn.sendall(answer(WRONG, "404 No") if name == "refuse" else answer({"id": name}))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_processes_share_a_client_but_none_of_its_sockets(method: str) -> None:
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system cannot {method}")
+    context = multiprocessing.get_context(method)
+    events = stream_answer(STREAM[:-20], Content_Length=str(len(STREAM)))
+
+    def rest(conn: socket.socket) -> None:
+        conn.sendall(events)
+        proceed.wait(60)
+        conn.sendall(STREAM[-20:])
+
+    proceed = threading.Event()
+    with listening(echo_or_refuse) as port, RawServer(rest) as streaming:
+        url = f"http://127.0.0.1:{port}/v1"
+        with OpenAI(api_key=KEY, base_url=url, max_retries=0) as client:
+            assert client.models.retrieve("before").id == "before"  # a kept connection
+            stream = chat_stream(client.with_options(base_url=streaming.url))  # and one in use
+            next(stream)
+            with context.Pool(2) as pool:
+                results = [pool.apply_async(in_a_child, (client,)) for _ in range(4)]
+                for result in results:
+                    names, error = result.get(60)
+                    assert names == ["child-0", "child-1", "child-2"]
+                    assert isinstance(error, openai.NotFoundError) and error.body == WRONG["error"]
+            proceed.set()
+            assert text_of(stream) == "lo\u2028\U0001f600" and stream.completed
+            assert client.models.retrieve("after").id == "after"
+
+
+CTRL_C = """
+import os, signal, socket, sys, threading, time
+import openai_lite as o
+phase, url, marker = sys.argv[1:]
+client = o.OpenAI(api_key="k", base_url=url, max_retries=3, timeout=40)
+call = {
+    "send": lambda: client.files.create(file=b"x" * (32 << 20), purpose="batch"),
+    "stream": lambda: list(client.responses.create(model="m", input="x", stream=True)),
+    "download": lambda: client.files.content("f").write_to_file(os.devnull),
+}.get(phase, lambda: client.models.list())
+def interrupt():
+    while not os.path.exists(marker):  # the server says that the client is where we want it
+        time.sleep(0.01)
+    time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGINT)
+if phase == "connect":
+    open(marker, "w").close()
+signal.signal(signal.SIGINT, signal.default_int_handler)
+threading.Thread(target=interrupt, daemon=True).start()
+try:
+    call()
+except KeyboardInterrupt:
+    print("interrupted")
+transport = client._transport
+idle = sum(map(len, transport.idle.values()))
+assert len(transport.slots) + idle == 1000, (len(transport.slots), idle)
+if phase != "connect":
+    print(client.models.retrieve("again").id)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for children")
+@pytest.mark.parametrize(
+    "phase", ["connect", "tls", "proxy", "send", "headers", "body", "stream", "download", "retry"]
+)
+def test_ctrl_c_ends_a_call_at_once_wherever_it_is_and_the_client_can_be_used_again(
+    phase: str, tmp_path: pathlib.Path
+) -> None:
+    marker = tmp_path / "marker"
+    first = {
+        "body": answer(b"{", Content_Length="99"), "stream": stream_answer(sse({"type": "a"})),
+        "download": answer(b"x" * 99, Content_Length="999999999"),
+        "retry": answer(WRONG, "429 Slow", Retry_After="100"),
+    }.get(phase, b"").replace(b"Content-Length: 2", b"Content-Length: 22")
+
+    def serve(conn: socket.socket) -> None:
+        if marker.exists():
+            if phase == "proxy":
+                conn.recv(1 << 16)
+                conn.sendall(answer({"id": "again"}))
+                return
+            echo(conn)
+        if phase in ("tls", "proxy"):
+            conn.recv(10)
+        elif phase == "send":
+            conn.recv(10)
+            marker.write_text("")
+            deaf(conn)
+        else:
+            read_request_head(conn.makefile("rb"))
+            conn.sendall(first)
+        marker.write_text("")
+        if phase == "retry":
+            echo(conn)  # this connection is kept
+        silent(conn)
+
+    environ: Dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(listening(serve))
+        url = f"http://127.0.0.1:{port}/v1"
+        if phase == "tls":
+            url = url.replace("http", "https")
+        elif phase == "proxy":
+            environ = {"HTTPS_PROXY": url}
+            url = "https://api.example.com/v1"
+        elif phase == "connect":
+            url = stack.enter_context(full_backlog())
+        started = time.monotonic()
+        program = CTRL_C
+        if phase in ("tls", "proxy"):  # what comes next needs no TLS
+            program = program.replace(
+                'print(client.models', f'client.base_url = "http://127.0.0.1:{port}/v1"; '
+                'print(client.models'
+            )
+        done = python("-X", "dev", "-c", program, phase, url, str(marker), **environ)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert done.stdout.split() == ["interrupted"] + ["again"] * (phase != "connect")
+    assert time.monotonic() - started < 15
+
+
+@contextlib.contextmanager
+def full_backlog() -> Iterator[str]:
+    """The URL of a listener whose queue is full, which on Linux lets nobody connect."""
+    if sys.platform != "linux":
+        pytest.skip("elsewhere a full backlog refuses")
+    with contextlib.closing(socket.socket()) as listener, contextlib.ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            sock = stack.enter_context(contextlib.closing(socket.socket()))
+            sock.setblocking(False)
+            sock.connect_ex(listener.getsockname())
+        yield "http://127.0.0.1:%d" % listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("way", ["stream", "read", "download"])
+def test_a_response_closed_by_another_thread_ends_at_once(
+    way: str, scheme: str, certificates: Any
+) -> None:
+    def stalls(conn: socket.socket) -> None:
+        conn.sendall(stream_answer(sse(CHUNKS[0]), Content_Length="99999999"))
+        silent(conn)
+
+    tls = certificates.server("right") if scheme == "https" else None
+    transport = openai.DefaultHttpxClient(verify=certificates.path("right"))
+    with RawServer(*[stalls] * 5, tls=tls) as server:
+        with client_of(server, http_client=transport) as client:
+            before = open_descriptors()
+            for _ in range(5):
+                result: Any
+                if way == "stream":
+                    result = chat_stream(client)
+                    next(result)
+                    wait: Callable[[], Any] = lambda: list(result)
+                else:
+                    result = client.files.content("f")
+                    wait = result.read if way == "read" else lambda: result.response.write_to(
+                        io.BytesIO())
+                started = time.monotonic()
+                threading.Timer(0.1, result.close).start()
+                with pytest.raises(openai.APIConnectionError):
+                    wait()
+                assert time.monotonic() - started < 10  # and not after ten minutes
+            assert len(transport.slots) == 1000
+        wait_until(lambda: open_descriptors() <= before + 1)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows cannot fork")
