@@ -3427,14 +3427,16 @@ class StreamReader:
         return items, None
 
     def error_in(self, error: Any) -> APIError:
+        import json
+
+        text = redacted(json.dumps(error), self.response.request, self.secrets)
+        error = json.loads(text)
         message = error.get("message") if isinstance(error, dict) else error
         message = (
             message
             if isinstance(message, str) and message
             else "An error occurred during streaming"
         )
-        for secret in self.secrets:
-            message = message.replace(secret, "<redacted>") if len(secret) > 7 else message
         return APIError(message, self.response.request, body=error)
 
     def finish(self, end: Any) -> None:

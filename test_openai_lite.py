@@ -2725,6 +2725,95 @@ def test_clients_that_are_dropped_leave_nothing_behind() -> None:
         wait_until(lambda: threading.active_count() <= threads + 4)
 
 
+def test_ten_thousand_calls_leave_memory_descriptors_and_threads_as_they_were() -> None:
+    def some(client: OpenAI, count: int) -> None:
+        for i in range(count):
+            if i % 100:
+                client.models.retrieve("m")
+            else:
+                with pytest.raises(openai.NotFoundError):
+                    client.get(f"/{i}/refuse", cast_to=object)
+
+    with listening(echo_or_refuse) as port:
+        with OpenAI(api_key=KEY, base_url=f"http://127.0.0.1:{port}", max_retries=0) as client:
+            some(client, 1000)
+            before = open_descriptors(), threading.active_count()
+            gc.collect()
+            blocks = sys.getallocatedblocks()
+            some(client, 10_000)
+            assert (open_descriptors(), threading.active_count()) == before
+            gc.collect()
+            assert sys.getallocatedblocks() - blocks < 2000  # a fifth of a block per call
+
+
+def break_without_with(client: OpenAI) -> None:
+    for chunk in chat_stream(client):
+        break
+
+
+def break_and_close(client: OpenAI) -> None:
+    stream = chat_stream(client)
+    for chunk in stream:
+        break
+    stream.close()
+
+
+def test_a_thousand_streams_ended_in_four_ways_leave_nothing_behind() -> None:
+    ways = [finish, break_and_close, break_without_with, fail_inside]
+
+    def events(conn: socket.socket) -> None:
+        file = conn.makefile("rb")
+        while True:
+            head = read_request_head(file)
+            if not head:
+                return
+            file.read(int(headers_of(head)["content-length"]))
+            conn.sendall(EVENTS)
+
+    with listening(events) as port:
+        with OpenAI(api_key=KEY, base_url=f"http://127.0.0.1:{port}", max_retries=0) as client:
+            for i in range(40):
+                ways[i % 4](client)
+            before = open_descriptors(), threading.active_count()
+            blocks = sys.getallocatedblocks()
+            for i in range(1000):
+                ways[i % 4](client)
+            wait_until(lambda: open_descriptors() <= before[0] + 1)
+            wait_until(lambda: threading.active_count() <= before[1] + 1)
+            gc.collect()
+            assert sys.getallocatedblocks() - blocks < 1000
+            transport: Any = client._transport
+            assert len(transport.slots) + len(idle_connections(transport)) == 1000
+
+
+@pytest.mark.parametrize("make", [OpenAI, AsyncOpenAI], ids=["OpenAI", "AsyncOpenAI"])
+def test_a_thousand_clients_made_and_dropped_leave_nothing_behind(make: Any) -> None:
+    async def use(client: Any) -> str:
+        found: str = (await client.models.retrieve("m")).id
+        return found
+
+    def some(count: int) -> None:
+        for _ in range(count):
+            client = make(api_key=KEY, base_url=f"http://127.0.0.1:{port}", max_retries=0)
+            if make is OpenAI:
+                assert client.models.retrieve("m").id == "m"
+            else:
+                assert loop.run_until_complete(use(client)) == "m"
+            del client
+
+    loop = asyncio.new_event_loop()
+    with listening(echo) as port, contextlib.closing(loop):
+        some(20)
+        wait_until(lambda: threading.active_count() < 20)
+        before, threads = open_descriptors(), threading.active_count()
+        blocks = sys.getallocatedblocks()
+        some(1000)
+        wait_until(lambda: open_descriptors() <= before + 4)
+        wait_until(lambda: threading.active_count() <= threads + 4)
+        gc.collect()
+        assert sys.getallocatedblocks() - blocks < 1000
+
+
 def test_a_closed_client_says_so() -> None:
     with RawServer(answer()) as server:
         client = client_of(server, max_retries=2)
@@ -2941,6 +3030,30 @@ class Certificates:
             if done.returncode:
                 pytest.skip(f"openssl cannot make certificates: {done.stdout.decode()[-200:]}")
 
+    def expired(self) -> str:
+        """The name of a certificate that was valid in the year 2001."""
+        if not (self.directory / "expired.pem").exists():
+            (self.directory / "index").write_text("")
+            (self.directory / "serial").write_text("01")
+            (self.directory / "ca.cnf").write_text(
+                "[ca]\ndefault_ca=c\n[c]\ndatabase=index\nserial=serial\nnew_certs_dir=.\n"
+                "policy=p\ndefault_md=sha256\nx509_extensions=x\n[p]\ncommonName=supplied\n"
+                f"[x]\nsubjectAltName={self.names['right']}\n"
+            )
+            shutil.copy(self.pair("right")[1], str(self.directory / "expired.key"))
+            for command in (
+                "openssl req -new -key expired.key -out expired.csr -subj /CN=expired",
+                "openssl ca -batch -config ca.cnf -in expired.csr -out expired.pem -notext "
+                "-cert right.pem -keyfile right.key "
+                "-startdate 20010101000000Z -enddate 20011231000000Z",
+            ):
+                done = subprocess.run(
+                    command.split(), cwd=str(self.directory), stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                )
+                assert done.returncode == 0, done.stdout.decode()
+        return "expired"
+
     def path(self, name: str) -> str:
         return str(self.directory / f"{name}.pem")
 
@@ -2986,6 +3099,68 @@ def test_tls_trusts_what_it_is_told_and_nothing_else(certificates: Certificates)
                 else:
                     assert fetch(transport, server.url) + fetch(transport, server.url) == b"12"
                     assert server.connections == 1
+
+
+def test_an_expired_certificate_is_refused_and_named(certificates: Certificates) -> None:
+    expired = certificates.server(certificates.expired())
+    with RawServer(answer(), answer(b"1"), tls=expired) as server:
+        with openai.HTTPTransport(verify=certificates.path("right")) as transport:
+            with pytest.raises(openai.APIConnectionError, match="tls 127.*expired"):
+                fetch(transport, server.url)
+            assert len(transport.slots) == 1000
+        assert server.requests == []  # not one byte of a request was shown to it
+        with openai.HTTPTransport(verify=False) as transport:
+            assert fetch(transport, server.url) == b"{}"
+
+
+def test_a_stop_or_the_total_limit_ends_the_wait_for_a_proxy() -> None:
+    def dripping(conn: socket.socket) -> None:
+        conn.recv(1000)
+        for _ in range(3000):
+            conn.sendall(b"H" if _ == 0 else b"X")
+            time.sleep(0.02)
+
+    for handle in (silent, dripping):
+        with listening(handle) as port:
+            proxy = f"http://127.0.0.1:{port}"
+            with openai.HTTPTransport(proxy=proxy) as transport:
+                for stops in (False, True):
+                    started, stop = time.monotonic(), openai.StopSignal()
+                    request = openai.HTTPRequest(
+                        "GET", "https://api.example.com", timeout=openai.Timeout(60), stop=stop,
+                        deadline=None if stops else openai.clock() + 0.3,
+                    )
+                    if stops:
+                        threading.Timer(0.2, stop.stop).start()
+                    with pytest.raises(openai.APIConnectionError, match="proxy .* via 127"):
+                        transport.send(request)
+                    assert time.monotonic() - started < 10
+                assert len(transport.slots) == 1000
+
+
+@pytest.mark.parametrize(
+    "said, message", [
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
+         "407 Proxy Authentication Required"),
+        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "502 Bad Gateway"),
+        (b"HTTP/1.0 403 \r\n\r\n", "403"),
+        (b"", "closed without an answer"),
+        (b"HTTP/1.1 200 OK\r\n", "closed in the middle of the headers"),
+        (b"SSH-2.0-x\r\n\r\n", "not HTTP/1.1"),
+    ],
+)
+def test_a_tunnel_that_is_refused_is_a_typed_error(said: bytes, message: str) -> None:
+    def say(conn: socket.socket) -> None:
+        read_request_head(conn.makefile("rb"))
+        conn.sendall(said)
+
+    with listening(say) as port:
+        with openai.HTTPTransport(proxy=f"http://me:{KEY}@127.0.0.1:{port}") as transport:
+            with pytest.raises(openai.APIConnectionError, match=message) as caught:
+                fetch(transport, "https://api.example.com/x")
+            assert len(transport.slots) == 1000
+    assert f"(proxy api.example.com:443 via 127.0.0.1:{port}: " in str(caught.value)
+    assert KEY not in whole_traceback(caught.value)
 
 
 def test_tls_trusts_ssl_cert_file(certificates: Certificates) -> None:
@@ -4760,6 +4935,137 @@ def test_credentials_do_not_go_to_another_origin(make: Any) -> None:
         client = make(api_key=KEY, base_url=server.url, organization="org-1")
         call(client, "get", path=other.url + "/models/m", cast_to=dict)
     assert KEY not in other.requests[0][0]
+
+
+SECRETS = {
+    "api_key": "sk-sweep-0123456789", "admin_api_key": "sk-admin-sweep-0123456789",
+    "webhook_secret": "whsec_c3dlZXBzd2VlcHN3ZWVw", "azure_ad_token": "azure-sweep-0123456789",
+    "azure_key": "azure-key-sweep-0123456789", "proxy": "proxy-sweep-0123456789",
+}
+ALL_SECRETS = " ".join(v for name, v in SECRETS.items() if name != "webhook_secret")
+# What a hostile or careless server may do with what it was sent: say it again.
+ECHOES: List[Answer] = [
+    answer({"error": {"message": ALL_SECRETS, "code": ALL_SECRETS}}, "401 No"),
+    answer(ALL_SECRETS, "418 Teapot", Content_Type="text/plain"),
+    answer(ALL_SECRETS, Content_Type="text/html"),
+    answer(json.dumps(ALL_SECRETS)),
+    answer('{"a": "' + ALL_SECRETS),
+    hang_up(f"HTTP/1.1 {ALL_SECRETS}\r\n\r\n".encode()),
+    hang_up(raw(TE, ALL_SECRETS.encode() + b"\r\n")),
+    hang_up(),
+    answer("", "302 Found", Location="http://" + SECRETS["api_key"] + "@[/"),
+    stream_answer(sse({"error": {"message": ALL_SECRETS, "param": ALL_SECRETS}})),
+    stream_answer(sse({"error": ALL_SECRETS})),
+    stream_answer(sse(ALL_SECRETS.encode())),
+]
+
+
+def clients_with_secrets(url: str) -> List[Tuple[Any, List[str]]]:
+    """Every kind of client with its secrets, as values and as functions; and which must not show.
+
+    What a client never had, it cannot hide when a server says it.
+    """
+    plain = {name: SECRETS[name] for name in ("api_key", "webhook_secret")}
+    admin = SECRETS["admin_api_key"]
+    found: List[Tuple[Any, List[str]]] = []
+    for kind, azure in ((OpenAI, openai.AzureOpenAI), (AsyncOpenAI, openai.AsyncAzureOpenAI)):
+        make: Any = kind
+        retrying = make(base_url=url, max_retries=1, initial_retry_delay=0.001, **plain)
+        asking = make(base_url=url, max_retries=0, **dict(plain, api_key=lambda: plain["api_key"]))
+        found += [(retrying, list(plain.values())), (asking, list(plain.values()))]
+        found.append((make(base_url=url, max_retries=0, admin_api_key=admin), [admin]))
+        for name, value in (
+            ("api_key", SECRETS["azure_key"]), ("azure_ad_token", SECRETS["azure_ad_token"]),
+            ("azure_ad_token_provider", SECRETS["azure_ad_token"]),
+        ):
+            given: Any = (lambda: value) if name.endswith("provider") else value
+            make = azure
+            client = make(base_url=url, api_version="1", max_retries=0, **{name: given})
+            found.append((client, [value]))
+    return found
+
+
+def using(client: Any, dotted: str, **params: Any) -> Any:
+    """The error of a call, or of reading the stream that it gives."""
+    async def read(work: Any) -> None:
+        if hasattr(work, "__await__"):
+            work = await work
+        if isinstance(work, openai.AsyncStream):
+            async for _ in work:
+                pass
+
+    try:
+        found: Any = functools.reduce(getattr, dotted.split("."), client)(**params)
+        if client.is_async:
+            asyncio.run(read(found))
+        elif isinstance(found, openai.Stream):
+            list(found)
+    except openai.OpenAIError as err:
+        return err
+
+
+SECRET_CALLS: List[Tuple[str, Dict[str, Any]]] = [
+    ("models.list", {}),
+    ("chat.completions.create", {"model": "m", "messages": [], "stream": True}),
+    ("files.create", {"file": b"x", "purpose": "batch"}),
+    ("files.wait_for_processing", {"id": "f"}),
+    ("models.with_raw_response.list", {}),
+]
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_no_secret_shows_in_a_log_a_repr_an_error_its_traceback_or_its_pickle(
+    number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with RawServer() as server, caplog.at_level(logging.DEBUG):
+        client, known = clients_with_secrets(server.url)[number]
+        shown: List[str] = [repr(client), str(client), repr(client._transport), repr(client.chat)]
+        errors = 0
+        for dotted, params in SECRET_CALLS:
+            for sent in ECHOES:
+                server.answers[:] = [sent] * 3
+                err = using(client, dotted, **params)
+                if err is not None:
+                    errors += 1
+                    shown.append(whole_traceback(err) + repr(vars(err)))
+                    shown.append(repr(vars(pickle.loads(pickle.dumps(err)))))
+        assert errors > 40
+        shown += [f"{r.getMessage()} {r.args!r} {r.exc_text}" for r in caplog.records]
+        assert any("HTTP Response" in text for text in shown)
+    for secret in known:
+        assert not [text for text in shown if secret in text], secret
+
+
+@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_takes_a_secret_to_another_origin(number: int, status: int) -> None:
+    found = answer({"data": [], "status": "processed"})
+    with RawServer(*[found] * 9) as other, RawServer() as server:
+        client, _ = clients_with_secrets(server.url)[number]
+        for dotted, params in SECRET_CALLS:
+            server.answers[:] = [answer("", f"{status} Moved", Location=other.url + "/x")]
+            using(client, dotted, **params)
+        using(client, "get", path=other.url + "/models", cast_to=object)
+        assert len(other.requests) >= 5
+        for head, body in other.requests:
+            assert not [s for s in SECRETS.values() if s in head or s.encode() in body]
+            assert "authorization" not in head.lower() and "api-key" not in head.lower()
+
+
+def test_a_proxy_password_shows_nowhere_and_is_sent_to_the_proxy_only(
+    caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = SECRETS["proxy"]
+    with RawServer(answer({"data": []}), answer(secret, "400 No")) as server:
+        with listening(Proxy(server.port, "me:" + secret)) as port, caplog.at_level(logging.DEBUG):
+            transport = openai.DefaultHttpxClient(proxy=f"http://me:{secret}@127.0.0.1:{port}")
+            with OpenAI(api_key=KEY, base_url="http://api.example.com", http_client=transport,
+                        max_retries=0) as client:
+                page = client.models.list()
+                shown = [repr(transport), repr(client), repr(page), repr(page._client)]
+        encoded = base64.b64encode(("me:" + secret).encode()).decode()
+        for text in shown + [r.getMessage() for r in caplog.records]:
+            assert secret not in text and encoded not in text
 
 
 @BOTH
