@@ -29,6 +29,7 @@ import gzip
 import hashlib
 import hmac
 import http.client
+import http.server
 import importlib
 import inspect
 import io
@@ -10901,7 +10902,8 @@ def docstring_of(name: str) -> str:
 @pytest.mark.parametrize("name", LESSONS + PROGRAMS)
 def test_an_example_says_how_to_run_it_and_is_short(name: str) -> None:
     command = COMMAND.search(docstring_of(name))
-    assert command and command.group(2) == name
+    assert command  # of a Lambda function it is the one that builds it
+    assert command.group(2) in (name, re.sub("[^/]+$", "build.py", name))
     if name in LESSONS:
         assert (HERE / "examples" / name).read_text(encoding="utf-8").count("\n") <= 60
 
@@ -10986,6 +10988,167 @@ def test_the_runner_keeps_the_rate_and_leaves_what_failed_for_another_run(
                   OPENAI_BASE_URL=server.url)
     assert time.monotonic() - started > 20 * 60 / 3000
     assert (tmp_path / "b.jsonl").read_bytes().count(b"\n") == 20 and done.returncode == 0
+
+
+class LambdaService(http.server.BaseHTTPRequestHandler):
+    """What AWS does in Lambda's runtime API: it gives out events, and takes what comes of them."""
+
+    protocol_version = "HTTP/1.1"
+    events: List[Tuple[Any, float]]  # each with the seconds until its deadline
+    results: List[Tuple[str, Dict[str, str], bytes, str]]  # path, headers, body, trailers
+
+    def do_GET(self) -> None:
+        assert self.path == "/2018-06-01/runtime/invocation/next"
+        if not self.events:  # Lambda would let the process wait; here it ends
+            self.close_connection = True
+            return
+        event, seconds = self.events.pop(0)
+        body = json.dumps(event).encode("ascii")
+        self.send_response(200)
+        self.send_header("Lambda-Runtime-Aws-Request-Id", f"request-{len(self.results)}")
+        self.send_header("Lambda-Runtime-Deadline-Ms", str(int((time.time() + seconds) * 1000)))
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        assert self.path.startswith(f"/2018-06-01/runtime/invocation/request-{len(self.results)}/")
+        body, trailers = b"", b""
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            for size in iter(lambda: int(self.rfile.readline(), 16), 0):
+                body += self.rfile.read(size + 2)[:-2]
+            trailers = b"".join(iter(self.rfile.readline, b"\r\n"))
+        else:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+        fields, kind = dict(self.headers.items()), self.path.rpartition("/")[2]
+        self.results.append((kind, fields, body, trailers.decode("ascii")))
+        self.send_response(202)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def lambda_zip(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("lambda")
+    done = python(str(HERE / "examples/aws_lambda/build.py"), "function.zip", cwd=folder)
+    size = (folder / "function.zip").stat().st_size
+    version = "%d.%d" % sys.version_info[:2]
+    assert done.stdout == f"function.zip: {size / 1000:.0f} kB for Python {version}\n"
+    return folder / "function.zip"
+
+
+def run_lambda(
+    archive: pathlib.Path, handler: str, url: str, *events: Tuple[Any, float]
+) -> Tuple[List[Tuple[str, Dict[str, str], bytes, str]], Set[str]]:
+    """What the bootstrap in a zip makes of events, and the names of the modules it imports."""
+    fields: Dict[str, Any] = {"events": list(events), "results": []}
+    service = type("Service", (LambdaService,), fields)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), service) as listener:
+        thread = threading.Thread(target=listener.serve_forever, daemon=True)
+        thread.start()
+        environment = {
+            "PYTHONPATH": str(archive), "_HANDLER": handler, "OPENAI_API_KEY": KEY,
+            "OPENAI_BASE_URL": url, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{listener.server_port}",
+        }
+        done = subprocess.run(
+            [sys.executable, "-S", "-X", "importtime", "-m", "bootstrap"], env=environment,
+            cwd=str(archive.parent), stderr=subprocess.PIPE, universal_newlines=True, timeout=120,
+        )  # fmt: skip
+        listener.shutdown()
+        thread.join()
+    assert "RemoteDisconnected" in done.stderr and KEY not in done.stderr
+    modules = set(re.findall(r"^import time: .*\| +([\w.]+)$", done.stderr, re.M))
+    return fields["results"], modules
+
+
+def asked(question: str, seconds: float = 30.0) -> Tuple[Any, float]:
+    return {"body": json.dumps({"question": question})}, seconds
+
+
+def test_the_zip_for_lambda_answers_events_and_reports_errors(
+    server: Any, client: OpenAI, lambda_zip: pathlib.Path
+) -> None:
+    results, _ = run_lambda(
+        lambda_zip, "handler.handler", server.url, asked("Say a word."), ({}, 30.0), asked("And?")
+    )
+    assert [kind for kind, *_ in results] == ["response", "error", "response"]
+    said = client.responses.create(model="gpt-4o-mini", input="Say a word.").output_text
+    first = json.loads(results[0][2])
+    assert (first["statusCode"], json.loads(first["body"])) == (200, {"answer": said})
+    assert json.loads(results[1][2]) == {"errorType": "KeyError", "errorMessage": "'body'"}
+
+
+@pytest.mark.parametrize("status, error", [(502, "Error code: 500"), (504, "took too long")])
+def test_a_function_on_lambda_answers_before_its_time_is_over(
+    lambda_zip: pathlib.Path, status: int, error: str
+) -> None:
+    def wait(conn: socket.socket) -> None:
+        if status == 504:
+            conn.recv(1)  # until the client hangs up
+
+    failure = answer(b"{}", "500 Internal Server Error", x_should_retry="false")
+    with RawServer(failure if status == 502 else wait) as raw:
+        started = time.monotonic()
+        results, _ = run_lambda(lambda_zip, "handler.handler", raw.url, asked("Hi", 2.0))
+        assert time.monotonic() - started < 20
+    result = json.loads(results[0][2])
+    assert result["statusCode"] == status and error in json.loads(result["body"])["error"]
+
+
+def test_a_function_on_lambda_streams(
+    server: Any, client: OpenAI, lambda_zip: pathlib.Path
+) -> None:
+    results, _ = run_lambda(lambda_zip, "handler.stream", server.url, asked("Say a word."), ({}, 9))
+    kind, fields, body, trailers = results[0]
+    assert (kind, trailers) == ("response", "")
+    assert fields["Lambda-Runtime-Function-Response-Mode"] == "streaming"
+    assert fields["Content-Type"] == "application/vnd.awslambda.http-integration-response"
+    head, text = body.split(bytes(8))
+    assert json.loads(head)["statusCode"] == 200
+    said = client.responses.create(model="gpt-4o-mini", input="Say a word.").output_text
+    assert text.decode("utf-8") == said
+    assert results[1][0] == "error" and b"KeyError" in results[1][2]  # nothing had been sent
+
+
+def test_a_stream_of_lambda_that_breaks_ends_with_the_error(lambda_zip: pathlib.Path) -> None:
+    delta = {"type": "response.output_text.delta", "delta": "Good mor"}
+    head = answer(b"", Content_Type="text/event-stream", Content_Length="999")
+    with RawServer(hang_up(head + sse(delta))) as raw:
+        results, _ = run_lambda(lambda_zip, "handler.stream", raw.url, asked("Hi"))
+    kind, _, body, trailers = results[0]
+    assert kind == "response" and body.endswith(bytes(8) + b"Good mor")
+    lines = dict(line.split(": ") for line in trailers.split("\r\n")[:-1])
+    assert lines["Lambda-Runtime-Function-Error-Type"] == "APIConnectionError"
+    error = json.loads(base64.b64decode(lines["Lambda-Runtime-Function-Error-Body"]))
+    assert error["errorType"] == "APIConnectionError"
+
+
+def test_a_function_on_lambda_imports_little(server: Any, lambda_zip: pathlib.Path) -> None:
+    with zipfile.ZipFile(str(lambda_zip)) as archive:
+        assert archive.namelist() == ["handler.py", "bootstrap.py", "openai_lite.pyc"]
+        assert str(HERE).encode() not in archive.read("openai_lite.pyc")
+    results, modules = run_lambda(lambda_zip, "handler.handler", server.url, asked("Hi"))
+    assert results[0][0] == "response" and "openai_lite" in modules
+    costly = {"asyncio", "concurrent", "dataclasses", "inspect", "logging", "urllib.request"}
+    assert not modules & costly
+    if sys.version_info >= (3, 10):
+        foreign = {name.partition(".")[0] for name in modules} - sys.stdlib_module_names
+        assert foreign == {"openai_lite"}
+
+
+def test_the_zip_for_lambda_is_reproducible_and_may_hold_the_source(
+    server: Any, lambda_zip: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    build = str(HERE / "examples/aws_lambda/build.py")
+    python(build, "again.zip", cwd=tmp_path)
+    assert (tmp_path / "again.zip").read_bytes() == lambda_zip.read_bytes()
+    done = python(build, "--source", "source.zip", cwd=tmp_path)
+    assert done.stdout.endswith("kB for any Python\n")
+    results, _ = run_lambda(tmp_path / "source.zip", "handler.handler", server.url, asked("Hi"))
+    assert results[0][0] == "response"
 
 
 def fault(client: Any, **faults: Any) -> Any:

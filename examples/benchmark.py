@@ -18,11 +18,11 @@ else; delete the folder when you like.  Where it cannot be installed its column 
 
 Each run is a fresh process, and all contenders run under the Python that runs this script, with -S,
 so that what else is installed there (.pth files run at each start) costs none of them.  They take
-turns, round after round, and the table shows the median.  The one exception to a warm cache of
-compiled files is the line that says so.  CPU is the whole process's, user and system; "resident" is
-its peak.  The server answers with bytes made beforehand, from threads of a process of its own.
-Only the ratios carry over to another machine, and they waver by some per cent when this one is busy
-with other things: a report, not a test.
+turns, round after round, and the table shows the median.  The exceptions to a warm cache of
+compiled files are the lines that say so; a zip with the source has none either.  CPU is the whole
+process's, user and system; "resident" is its peak.  The server answers with bytes made beforehand,
+from threads of a process of its own.  Only the ratios carry over to another machine, and they waver
+by some per cent when this one is busy with other things: a report, not a test.
 """
 
 from __future__ import annotations
@@ -473,6 +473,8 @@ MEASURES: Dict[str, Callable[[str, str], Figures]] = {
     "first-answer": first_answer,
     "first-answer-https": first_answer,
     "first-answer-async": first_async_answer,
+    "first-answer-zip": first_answer,
+    "first-answer-zip-source": first_answer,
     "call": calls,
     "call-async": async_calls,
     "chat-stream": stream("chat_stream"),
@@ -709,6 +711,8 @@ ROWS: List[Tuple[str, str, str, str, str]] = [
     ("first-answer", "process start to first answer", "ms", "start", "<= 0.10"),
     ("first-answer-https", "  over https", "ms", "start", "<= 0.16"),
     ("first-answer-async", "  async client", "ms", "start", "<= 0.15"),
+    ("first-answer-zip", "  from a zip for Lambda", "ms", "start", "<= 0.15"),
+    ("first-answer-zip-source", "  from a zip with the source", "ms", "start", ""),
     ("call", "one call, kept alive, CPU", "us", "cpu", "<= 0.12"),
     ("call-async", "  one async call, CPU", "us", "cpu", "<= 0.12"),
     ("chat-stream", f"chat stream of {EVENTS:,} events", "/s", "wall", ">= 12"),
@@ -794,6 +798,7 @@ class Runner:
 
     def __init__(self, folder: str, packages: Optional[str], scale: int) -> None:
         import shutil
+        import subprocess
 
         self.folder, self.packages = folder, packages
         self.environment = {
@@ -810,9 +815,17 @@ class Runner:
         ours = self.bare["openai_lite"] = os.path.join(folder, "bare")
         os.mkdir(ours)
         shutil.copy(os.path.join(self.paths["openai_lite"], "openai_lite.py"), ours)
+        # What is deployed to AWS Lambda.  Of the official package it is a folder even here, because
+        # Python cannot load its extension modules from a zip.
+        self.zips = dict(self.paths, openai_lite=os.path.join(folder, "compiled.zip"))
+        self.source_zips = dict(self.bare, openai_lite=os.path.join(folder, "source.zip"))
+        build = [sys.executable, os.path.join(HERE, "aws_lambda", "build.py")]
+        for options in ([self.zips["openai_lite"]], ["--source", self.source_zips["openai_lite"]]):
+            subprocess.run(build + options, check=True, stdout=subprocess.DEVNULL)
         if packages:
             unneeded = shutil.ignore_patterns("__pycache__", "pip*", "setuptools*", "pkg_resources")
             self.bare["official"] = os.path.join(folder, "bare-official")
+            self.source_zips["official"] = self.bare["official"]
             shutil.copytree(packages, self.bare["official"], ignore=unneeded)
         with open(os.path.join(folder, "upload"), "wb") as file:
             file.truncate((512 << 20) // scale)
@@ -837,10 +850,13 @@ class Runner:
         """The figures of one run, or None if it cannot be had."""
         import json
 
-        secure, bare = measure.endswith("-https"), measure.endswith("-uncompiled")
+        secure, bare = measure.endswith("-https"), measure.endswith(("-uncompiled", "-source"))
         if contender == "official" and not self.packages or secure and len(self.urls) < 2:
             return None
-        path = (self.bare if bare else self.paths)[contender]
+        paths = self.bare if bare else self.paths
+        if "-zip" in measure:
+            paths = self.source_zips if bare else self.zips
+        path = paths[contender]
         started = time.perf_counter()
         command = ("run", measure, contender, self.urls[secure])
         with self.start(*command, path=path, bare=bare) as process:
