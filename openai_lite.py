@@ -5526,8 +5526,8 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
 
         def work() -> Any:
             result = self._viewed(self._send(call, key, renew, stop), call)
-            if result.__class__ is AsyncStream:
-                result._fill()  # the first events in the same hop
+            if result.__class__ is AsyncStream and call.method == "POST":
+                result._fill()  # the first events in the same hop; a GET may wait long for them
             return result
 
         return await self._run(work, stop)

@@ -4434,6 +4434,24 @@ def test_an_answer_over_tls_cut_without_a_goodbye_is_whole_or_a_typed_error(
                 check_cut(kind, str(cut), whole, outcome(ask, client))
 
 
+def test_an_async_stream_to_watch_is_there_before_its_first_event() -> None:
+    watching = threading.Event()
+
+    def events(conn: socket.socket) -> None:
+        conn.sendall(stream_answer(b"", Content_Length="", Connection="close"))
+        assert watching.wait(20)
+        conn.sendall(sse({"type": "agent.session.idle"}))
+
+    async def watch(server: RawServer) -> List[Any]:
+        async with async_client_of(server) as client:
+            stream = await client.beta.agents.sessions.events.stream("s")
+            watching.set()
+            return [event.type async for event in stream]
+
+    with RawServer(events) as server:
+        assert asyncio.run(watch(server)) == ["agent.session.idle"]
+
+
 # ---- 5.5 Binary results ----
 
 
