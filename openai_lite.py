@@ -19385,7 +19385,19 @@ def option_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-FILE = object()  # stands for FileTypes
+class FileShape:
+    """Stands for FileTypes, and for os.PathLike[str] and IO[bytes] in their places."""
+
+    def __getattr__(self, name: str) -> FileShape:
+        if name[:2] == "__":
+            raise AttributeError(name)
+        return self
+
+    def __getitem__(self, item: Any) -> FileShape:
+        return self
+
+
+FILE = FileShape()
 
 
 class ShellTypes:
@@ -19400,9 +19412,10 @@ class ShellTypes:
         name = self.same.get(name, name)
         if name in ("Optional", "Union", "List", "Dict", "Literal"):
             return globals()[name]
-        plain = {"str": str, "int": int, "float": float, "bool": bool, "FileTypes": FILE}
-        plain.update(object=object, Any=object)
-        return plain[name] if name in plain else ALIASES.get(name, dict)
+        if name in ("FileTypes", "os", "IO", "bytes"):
+            return FILE
+        plain = {"str": str, "int": int, "float": float, "bool": bool, "object": object}
+        return object if name == "Any" else plain.get(name) or ALIASES.get(name, dict)
 
 
 def shapes_of(annotation: str) -> Tuple[List[Any], List[Any]]:
@@ -19517,6 +19530,7 @@ def targets_in(group: Any) -> Dict[str, Any]:
                 wrapped = getattr(value, "__wrapped__", None)
                 if isinstance(value, Endpoint) or (wrapped and wrapped.__code__.co_flags & 32):
                     found[name] = value  # 32: a generator, so it is a helper of 6.5
+    found.pop("parse", None)  # it takes classes, which a shell does not have
     return found
 
 
