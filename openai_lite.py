@@ -5419,6 +5419,7 @@ class Workers:
         self.process = os.getpid()
         self.idle: List[Worker] = []
         self.count = 0
+        self.closed = False
         self.waiting: Any = collections.deque()  # jobs for which there is no thread yet
 
     def submit(self, job: Callable[[], Callable[[], None]]) -> None:
@@ -5451,12 +5452,17 @@ class Workers:
             return
         worker.lock.release()
 
-    def close(self) -> None:
+    def close(self, wait: bool = False) -> None:
+        """End the idle threads, the others after the call they are in."""
+        self.closed = True
         while self.idle:
             try:
-                self.idle.pop().lock.release()
+                worker = self.idle.pop()
             except IndexError:
                 return
+            worker.lock.release()
+            if wait:
+                worker.thread.join()
 
 
 class Worker:
@@ -5466,7 +5472,8 @@ class Worker:
         self.pool, self.job = pool, job
         self.lock = threading.Lock()
         self.lock.acquire()
-        threading.Thread(target=self.run, name="openai_lite", daemon=True).start()
+        self.thread = threading.Thread(target=self.run, name="openai_lite", daemon=True)
+        self.thread.start()
 
     def run(self) -> None:
         pool = self.pool
@@ -5487,7 +5494,7 @@ class Worker:
                 del hand_over
                 if pool.waiting:
                     pool.wake_one()
-                if not self.lock.acquire(timeout=pool.idle_seconds):
+                if pool.closed or not self.lock.acquire(timeout=pool.idle_seconds):
                     try:
                         pool.idle.remove(self)
                     except ValueError:
@@ -5628,7 +5635,7 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
         if hasattr(self._transport, "close"):
             self._transport.close()
         if "_workers" in self.__dict__:
-            self._workers.close()
+            self._workers.close(wait=True)
 
     def __del__(self) -> None:
         if "_workers" in self.__dict__:
