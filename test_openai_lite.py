@@ -11141,7 +11141,7 @@ def test_the_quickstart_calls_the_api_when_there_is_a_key(server: Any) -> None:
     assert done.returncode == 1 and done.stderr.startswith("APIConnectionError: Connection error.")
 
 
-PROGRAMS = ["benchmark.py", "local_server.py", "quickstart.py"]  # which are no lessons
+PROGRAMS = ["benchmark.py", "local_server.py", "quickstart.py", "wire_tour.py"]  # no lessons
 LESSONS = [
     path.relative_to(HERE / "examples").as_posix()
     for path in sorted((HERE / "examples").glob("**/*.py")) if path.name not in PROGRAMS
@@ -11180,7 +11180,9 @@ def run_as_shown(name: str, directory: pathlib.Path) -> "subprocess.CompletedPro
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [name for name in LESSONS if "rints:\n" in docstring_of(name)])
+@pytest.mark.parametrize(
+    "name", [name for name in LESSONS + PROGRAMS if "rints:\n" in docstring_of(name)]
+)
 def test_an_example_prints_what_its_docstring_says(name: str, tmp_path: pathlib.Path) -> None:
     """Ports, and what is too long for a line, are "..." there; times and the like may differ."""
     done = run_as_shown(name, tmp_path)
