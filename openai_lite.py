@@ -29,7 +29,7 @@ THE JOURNEY OF ONE CALL
        v
     the caller             or an OpenAIError                                    3. Errors
 
-CONTENTS (grep '^## ' for the line numbers)
+CONTENTS (grep '^## ' for the line numbers, '^# ---- ' for those of the subsections)
 
     1. Compatibility: what differs between Pythons, and between you and a type checker
     2. Wire formats: bytes in, bytes out, no I/O
@@ -44,6 +44,11 @@ CONTENTS (grep '^## ' for the line numbers)
     11. Module-level client: openai.api_key = "..."
     12. Doctor and vendor: is all well here, and a smaller file to take along
     13. Command line: every endpoint in a shell
+
+TO FIND a method, search for the class of its path: client.chat.completions.create is `create` in
+`class ChatCompletions`, client.beta.threads.runs is BetaThreadsRuns.  Its parameters and results
+follow it.  An error is in the tree that opens section 3, a default at the end of 4.1.  The README
+has a tour of the source in ten stops.
 
 TO ADD AN ENDPOINT write a stub in its resource class (section 8); there is nothing to register:
 

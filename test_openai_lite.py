@@ -10956,6 +10956,38 @@ def test_the_journey_of_one_call_names_things_that_exist() -> None:
         assert hasattr(getattr(openai, owner), method), f"{owner}.{method}"
 
 
+def section(number: str, title: str) -> str:
+    """A subsection of the file, by its banner."""
+    found = re.search(rf"^# ---- {re.escape(f'{number} {title}')} ----", SOURCE, re.M)
+    assert found, f"{number} {title}"
+    return re.split(r"^(?:## |# ---- )", SOURCE[found.end() :], flags=re.M)[0]
+
+
+def test_the_ways_to_find_something_in_the_header_are_true() -> None:
+    below = (openai.__doc__ or "").partition("TO FIND")[2]
+    assert hasattr(openai.ChatCompletions, "create") and "class ChatCompletions" in below
+    assert "client.beta.threads.runs is BetaThreadsRuns" in below
+    assert isinstance(OpenAI(api_key=KEY).beta.threads.runs, openai.BetaThreadsRuns)
+    tree = SOURCE.partition("\n## 3. Errors")[2]
+    assert tree.index("#   OpenAIError") < tree.index("class OpenAIError")
+    assert "\nDEFAULT_TIMEOUT = " in section("4.1", "Limits")
+
+
+def test_the_tour_of_the_source_stops_at_what_is_there() -> None:
+    tour = README.partition("\n## Read the source\n")[2]
+    stops = re.findall(r"^(\d+)\. \*\*([\d.]+) (.+?)\*\* \((.+?)\): ", tour, re.M | re.S)
+    assert [number for number, *_ in stops] == [str(i) for i in range(1, 11)]
+    for _, number, title, names in stops:
+        text = section(number, title)
+        for name in re.findall(r"`([\w.]+)`", names):
+            first, _, rest = name.partition(".")
+            assert re.search(rf"^ *(?:class|def) {first}\b", text, re.M), name
+            assert not rest or re.search(rf"^ +(?:async )?def {rest}\b", text, re.M), name
+    assert "class StopSignal" in section("4.2", "Requests")
+    named = set(re.findall(r"\bin (\d\.\d)\b", tour))
+    assert named == {"4.2"}
+
+
 def test_every_line_is_ascii_and_at_most_100_columns() -> None:
     examples = (HERE / "examples").glob("**/*.py")
     files = [HERE / "openai_lite.py", pathlib.Path(__file__), *examples]
