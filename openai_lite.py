@@ -70,19 +70,20 @@ __version__ = VERSION = "0.1.0"
 __title__ = "openai_lite"
 __all__ = [
     "APIConnectionError", "APIError", "APIResponse", "APIResponseValidationError", "APIStatusError",
-    "APITimeoutError", "AssistantEventHandler", "AsyncAPIResponse", "AsyncAssistantEventHandler",
-    "AsyncAzureOpenAI", "AsyncClient", "AsyncOpenAI", "AsyncStream", "AuthenticationError",
-    "AzureOpenAI", "BadRequestError", "BaseModel", "BulkUploadError", "Client", "ConflictError",
-    "ContentFilterFinishReasonError", "DEFAULT_CONNECTION_LIMITS", "DEFAULT_MAX_RETRIES",
-    "DEFAULT_TIMEOUT", "DataResidency", "DefaultAioHttpClient", "DefaultAsyncHttpx2Client",
-    "DefaultAsyncHttpxClient", "DefaultHttpx2Client", "DefaultHttpxClient", "HTTPRequest",
-    "HTTPResponse", "HTTPTransport", "HttpxBinaryResponseContent", "IncompleteStreamError",
-    "InternalServerError", "InvalidWebhookSignatureError", "LengthFinishReasonError", "Limits",
-    "NOT_GIVEN", "NoneType", "NotFoundError", "NotGiven", "OAuthError", "Omit", "OpenAI",
-    "OpenAIError", "OutputParseError", "PermissionDeniedError", "RateLimitError", "RequestOptions",
-    "Stream", "Timeout", "UnprocessableEntityError", "__title__", "__version__", "file_from_path",
-    "function_tool", "httpx", "not_given", "omit", "pydantic_function_tool",
-    "pydantic_responses_function_tool",
+    "APITimeoutError", "AgentOutputParseError", "AgentToolError", "AgentTurnResult",
+    "AgentTurnResultError", "AssistantEventHandler", "AsyncAPIResponse",
+    "AsyncAssistantEventHandler", "AsyncAzureOpenAI", "AsyncClient", "AsyncOpenAI", "AsyncStream",
+    "AuthenticationError", "AzureOpenAI", "BadRequestError", "BaseModel", "BulkUploadError",
+    "Client", "ConflictError", "ContentFilterFinishReasonError", "DEFAULT_CONNECTION_LIMITS",
+    "DEFAULT_MAX_RETRIES", "DEFAULT_TIMEOUT", "DataResidency", "DefaultAioHttpClient",
+    "DefaultAsyncHttpx2Client", "DefaultAsyncHttpxClient", "DefaultHttpx2Client",
+    "DefaultHttpxClient", "HTTPRequest", "HTTPResponse", "HTTPTransport",
+    "HttpxBinaryResponseContent", "IncompleteStreamError", "InternalServerError",
+    "InvalidWebhookSignatureError", "LengthFinishReasonError", "Limits", "NOT_GIVEN", "NoneType",
+    "NotFoundError", "NotGiven", "OAuthError", "Omit", "OpenAI", "OpenAIError", "OutputParseError",
+    "PermissionDeniedError", "RateLimitError", "RequestOptions", "Stream", "Timeout",
+    "UnprocessableEntityError", "__title__", "__version__", "file_from_path", "function_tool",
+    "httpx", "not_given", "omit", "pydantic_function_tool", "pydantic_responses_function_tool",
 ]
 
 
@@ -946,6 +947,8 @@ class LineCutter:
 #     LengthFinishReasonError, ContentFilterFinishReasonError, OutputParseError
 #                                  the answer came, but cannot be parsed
 #     BulkUploadError              some of many files: uploaded, errors
+#     AgentTurnResultError         no whole answer of an agent: reason, turn, messages
+#     AgentOutputParseError        the answer came, and does not fit its class: result
 
 
 class OpenAIError(Exception):
@@ -1083,6 +1086,35 @@ class BulkUploadError(OpenAIError):
             f"{len(errors)} of {len(uploaded)} files could not be uploaded: {shorten(shown, 2000)}"
         )
         self.uploaded, self.errors = uploaded, errors
+
+
+class AgentTurnResultError(OpenAIError):
+    """What came does not make up the whole answer of a turn; `messages` are those that came.
+
+    With the reason "incomplete" or "observation_failed" the turn may still go on, or have ended
+    well: retrieve() it.  The latter has the error that came in between as its cause.
+    """
+
+    def __init__(
+        self,
+        reason: Literal[
+            "failed", "cancelled", "requires_action", "incomplete", "observation_failed"
+        ],
+        *, turn: Optional[Turn], session_id: Optional[str], messages: List[AgentSessionItem],
+        required_actions: List[Any],
+    ) -> None:
+        super().__init__(f"Could not collect the agent turn result: {reason}")
+        self.reason, self.turn, self.session_id = reason, turn, session_id
+        self.turn_id = None if turn is None else turn.id
+        self.messages, self.required_actions = messages, required_actions
+
+
+class AgentOutputParseError(OpenAIError):
+    """The answer of a completed turn does not fit the class; `result` has it as text."""
+
+    def __init__(self, result: AgentTurnResult[Any]) -> None:
+        super().__init__("Could not parse the completed agent output")
+        self.result = result
 
 
 class InvalidWebhookSignatureError(ValueError):
@@ -3918,7 +3950,7 @@ class Call:
 
     __slots__ = (
         "method", "path", "query", "body", "form", "content", "headers", "timeout", "max_retries",
-        "cast", "event", "stream", "stream_cls", "view", "finish", "item", "progress",
+        "cast", "event", "stream", "stream_cls", "view", "finish", "wrap", "item", "progress",
     )
 
     def __init__(self, method: str, path: str) -> None:
@@ -3936,6 +3968,7 @@ class Call:
         self.stream_cls: Any = None
         self.view = ""  # "", "raw" or "streamed"
         self.finish: Any = None  # what changes the parsed JSON before it is decoded
+        self.wrap: Any = None  # what makes the result of (client, stream, call)
         self.item: Any = None  # the type of a page's items, where `cast` does not tell
         self.progress: Any = None  # see Options
 
@@ -3956,7 +3989,7 @@ class Call:
 
     def casting(self, to: Any) -> Call:
         twin = self.copy()
-        twin.cast, twin.event, twin.stream, twin.finish = to, None, False, None
+        twin.cast, twin.event, twin.stream, twin.finish, twin.wrap = to, None, False, None, None
         if getattr(to, "__origin__", None) in (Stream, AsyncStream) or to in (Stream, AsyncStream):
             twin.stream, twin.stream_cls = True, to
         return twin
@@ -5089,7 +5122,8 @@ class BaseClient(API[C]):
             stream_class: Any = AsyncStream if self.is_async else Stream
             if call.stream_cls is not None:
                 event = (getattr(call.stream_cls, "__args__", None) or (call.cast,))[0]
-            return stream_class(cast_to=result_type(event), response=response, client=self)
+            stream = stream_class(cast_to=result_type(event), response=response, client=self)
+            return stream if call.wrap is None else call.wrap(self, stream, call)
         cast = result_type(call.cast)
         if cast is None or cast is NoneType:
             return None
@@ -13417,11 +13451,13 @@ AgentServiceTier = Literal["auto", "default", "flex", "priority", "fast", "ultra
 
 
 def with_async(call: Call) -> None:
-    """The key "async", which Python reserves, may be given as "async_"."""
+    """The key "async", which Python reserves, may be given as "async_"; tools are made flat."""
     call.body = renamed(call.body)
 
 
 def renamed(value: Any) -> Any:
+    if isinstance(value, CallableTool):
+        return value.definition
     if isinstance(value, (list, tuple)):
         return [renamed(item) for item in value]
     if isinstance(value, dict):
@@ -13497,6 +13533,27 @@ class AgentParams(Options, total=False):
 # ---- 8.34 Agent sessions ---- https://platform.openai.com/docs/api-reference/agents/sessions
 
 
+def creating_session(call: Call) -> None:
+    """Tell the agent the schema of a class, and make a stream what runs tools and has a result."""
+    kind, handlers, report = (
+        call.body.pop(name, None) for name in ("output_type", "tool_handlers", "on_tool_error")
+    )
+    with_async(call)
+    if handlers is not None and not call.stream:
+        raise ValueError("tool_handlers are run while a stream is read: pass stream=True")
+    if kind is not None:
+        agent = dict(fields_in(call.body.get("agent")))
+        text = dict(fields_in(agent.get("text")))
+        if text.get("format") is not None:
+            raise ValueError("give output_type or a format in agent.text, not both")
+        text["format"] = {"type": "json_schema", "schema": strict_schema(kind)}
+        leading = {key: call.body[key] for key in ("stream", "environment") if key in call.body}
+        call.body = dict({**leading, "agent": None, **call.body}, agent=dict(agent, text=text))
+    call.wrap = lambda client, stream, call: (
+        AsyncAgentSessionStream if client.is_async else AgentSessionStream
+    )(client, None, kind, handlers, report, turn_options(call.headers, call.timeout), raw=stream)
+
+
 class AgentSessions(Resource[C]):
     """Let agents work."""
 
@@ -13509,27 +13566,158 @@ class AgentSessions(Resource[C]):
     with_raw_response: AgentSessions[Raw[C]]
     with_streaming_response: AgentSessions[Streamed[C]]
 
-    def _create_plain(
-        self, *, environment: JSONObjectParam, stream: Optional[Literal[False]] = ...,
-        **params: Unpack[AgentSessionCreateParams]
-    ) -> object: ...
-    def _create_events(
-        self, *, environment: JSONObjectParam, stream: Literal[True],
-        **params: Unpack[AgentSessionCreateParams]
-    ) -> AgentSessionEvent: ...
+    if TYPE_CHECKING:
 
-    @POST(
-        "/agents/sessions", plain=_create_plain, events=_create_events, headers=AGENTS_V1,
-        adjust=with_async,
-    )
-    def create(
-        self, *, environment: JSONObjectParam, stream: Optional[bool] = omit,
-        **params: Unpack[AgentSessionCreateParams]
-    ) -> AgentSession:
-        """Start an agent, a saved one (`agent_id`) or one described here (`agent`).
+        @overload
+        def create(
+            self: AgentSessions[OpenAI], *, stream: Optional[Literal[False]] = ...,
+            output_type: Any = ..., **params: Unpack[AgentSessionCreateParams]
+        ) -> AgentSession: ...
+        @overload
+        def create(
+            self: AgentSessions[OpenAI], *, stream: Literal[True], output_type: Type[T],
+            **params: Unpack[AgentSessionCreateParams]
+        ) -> AgentSessionStream[T]: ...
+        @overload
+        def create(
+            self: AgentSessions[OpenAI], *, stream: Literal[True], output_type: None = ...,
+            **params: Unpack[AgentSessionCreateParams]
+        ) -> AgentSessionStream[Any]: ...
+        @overload
+        def create(
+            self: AgentSessions[OpenAI], *, stream: Optional[bool], output_type: Any = ...,
+            **params: Unpack[AgentSessionCreateParams]
+        ) -> Union[AgentSession, AgentSessionStream[Any]]: ...
+        @overload
+        def create(
+            self: AgentSessions[AsyncOpenAI], *, stream: Optional[Literal[False]] = ...,
+            output_type: Any = ..., **params: Unpack[AgentSessionCreateParams]
+        ) -> Coroutine[Any, Any, AgentSession]: ...
+        @overload
+        def create(
+            self: AgentSessions[AsyncOpenAI], *, stream: Literal[True], output_type: Type[T],
+            **params: Unpack[AgentSessionCreateParams]
+        ) -> Coroutine[Any, Any, AsyncAgentSessionStream[T]]: ...
+        @overload
+        def create(
+            self: AgentSessions[AsyncOpenAI], *, stream: Literal[True], output_type: None = ...,
+            **params: Unpack[AgentSessionCreateParams]
+        ) -> Coroutine[Any, Any, AsyncAgentSessionStream[Any]]: ...
+        @overload
+        def create(
+            self: AgentSessions[AsyncOpenAI], *, stream: Optional[bool], output_type: Any = ...,
+            **params: Unpack[AgentSessionCreateParams]
+        ) -> Coroutine[Any, Any, Union[AgentSession, AsyncAgentSessionStream[Any]]]: ...
+        @overload
+        def create(
+            self: AgentSessions[Raw[OpenAI]], *, stream: Optional[Literal[False]] = ...,
+            output_type: Any = ..., **params: Unpack[AgentSessionCreateParams]
+        ) -> LegacyAPIResponse[AgentSession]: ...
+        @overload
+        def create(
+            self: AgentSessions[Raw[OpenAI]], *, stream: Literal[True], output_type: Any = ...,
+            **params: Unpack[AgentSessionCreateParams]
+        ) -> LegacyAPIResponse[AgentSessionStream[Any]]: ...
+        @overload
+        def create(
+            self: AgentSessions[Raw[AsyncOpenAI]], *, stream: Optional[Literal[False]] = ...,
+            output_type: Any = ..., **params: Unpack[AgentSessionCreateParams]
+        ) -> Coroutine[Any, Any, LegacyAPIResponse[AgentSession]]: ...
+        @overload
+        def create(
+            self: AgentSessions[Raw[AsyncOpenAI]], *, stream: Literal[True], output_type: Any = ...,
+            **params: Unpack[AgentSessionCreateParams]
+        ) -> Coroutine[Any, Any, LegacyAPIResponse[AsyncAgentSessionStream[Any]]]: ...
+        @overload
+        def create(
+            self: AgentSessions[Streamed[OpenAI]], *, stream: Optional[Literal[False]] = ...,
+            output_type: Any = ..., **params: Unpack[AgentSessionCreateParams]
+        ) -> ResponseContextManager[APIResponse[AgentSession]]: ...
+        @overload
+        def create(
+            self: AgentSessions[Streamed[OpenAI]], *, stream: Literal[True], output_type: Any = ...,
+            **params: Unpack[AgentSessionCreateParams]
+        ) -> ResponseContextManager[APIResponse[AgentSessionStream[Any]]]: ...
+        @overload
+        def create(
+            self: AgentSessions[Streamed[AsyncOpenAI]], *, stream: Optional[Literal[False]] = ...,
+            output_type: Any = ..., **params: Unpack[AgentSessionCreateParams]
+        ) -> AsyncResponseContextManager[AsyncAPIResponse[AgentSession]]: ...
+        @overload
+        def create(
+            self: AgentSessions[Streamed[AsyncOpenAI]], *, stream: Literal[True],
+            output_type: Any = ..., **params: Unpack[AgentSessionCreateParams]
+        ) -> AsyncResponseContextManager[AsyncAPIResponse[AsyncAgentSessionStream[Any]]]: ...
+        def create(self, **params: Any) -> Any: ...
 
-        Returns the session at once, or with `stream=True` its events as they happen.
-        """
+        @overload
+        def stream(
+            self: AgentSessions[OpenAI], session_id: str, *,
+            input: Union[str, Iterable[JSONObjectParam]], output_type: Type[T],
+            **options: Unpack[AgentTurnOptions]
+        ) -> AgentSessionStream[T]: ...
+        @overload
+        def stream(
+            self: AgentSessions[OpenAI], session_id: str, *,
+            input: Union[str, Iterable[JSONObjectParam]], output_type: None = ...,
+            **options: Unpack[AgentTurnOptions]
+        ) -> AgentSessionStream[Any]: ...
+        @overload
+        def stream(
+            self: AgentSessions[AsyncOpenAI], session_id: str, *,
+            input: Union[str, Iterable[JSONObjectParam]], output_type: Type[T],
+            **options: Unpack[AgentTurnOptions]
+        ) -> AsyncAgentSessionStream[T]: ...
+        @overload
+        def stream(
+            self: AgentSessions[AsyncOpenAI], session_id: str, *,
+            input: Union[str, Iterable[JSONObjectParam]], output_type: None = ...,
+            **options: Unpack[AgentTurnOptions]
+        ) -> AsyncAgentSessionStream[Any]: ...
+        def stream(self, session_id: str, **params: Any) -> Any: ...
+
+    else:
+
+        def _create_events(self) -> AgentSessionEvent: ...
+
+        @POST(
+            "/agents/sessions", events=_create_events, headers=AGENTS_V1, adjust=creating_session
+        )
+        def create(
+            self, *, environment: JSONObjectParam, stream: Optional[bool] = omit,
+            output_type: Any = omit, **params: Unpack[AgentSessionCreateParams]
+        ) -> AgentSession:
+            """Start an agent, a saved one (`agent_id`) or one described here (`agent`).
+
+            Returns the session at once, or with `stream=True` an AgentSessionStream of its events,
+            which runs `tool_handlers` as stream() does.  `output_type` is a class, such as a
+            dataclass: the agent is told its schema, and the result of the turn is parsed as it.
+            """
+
+        def stream(
+            self, session_id, *, input, output_type=None, tool_handlers=None, on_tool_error=None,
+            idempotency_key=omit, extra_headers=None, timeout=omit,
+        ):
+            """Send `input` to a session that is idle, and stream the turn that it begins.
+
+            Use it in `with`: that opens the stream, then sends the input.  `tool_handlers` are
+            functions by the names of their tools, either made by function_tool() or taking a
+            dictionary; each is run after the event of its call, and its output is sent.  Where
+            that fails, `on_tool_error` is given an AgentToolError, and the model hears only that
+            it failed.  get_final_result() has the answer, parsed as `output_type`.
+
+            Nobody else may send input meanwhile.  To leave the stream does not end the turn.
+            """
+            without_views(self, "stream")
+            kind = AsyncAgentSessionStream if self._client.is_async else AgentSessionStream
+            given = extra_headers or {}
+            for name in given:  # in any case, lest there be two
+                if name.lower() == "idempotency-key":
+                    idempotency_key = given[name]
+            return kind(
+                self._client, session_id, output_type, tool_handlers, on_tool_error,
+                turn_options(given, timeout), opening=turn_opening(input), key=idempotency_key,
+            )
 
     @GET("/agents/sessions/{session_id}", headers=AGENTS_V1)
     def retrieve(self, session_id: str, **options: Unpack[Options]) -> AgentSession:
@@ -13735,6 +13923,11 @@ class AgentSessionArtifacts(Resource[C]):
     ) -> HttpxBinaryResponseContent:
         """Download a file that was handed in, even after its environment has expired."""
 
+    def for_result(self, result: AgentTurnResult[Any]) -> AgentResultArtifacts[C]:
+        """The files that one turn handed in, by their paths; nothing is sent yet."""
+        without_views(self, "for_result")
+        return AgentResultArtifacts(self._client, result)
+
 
 class AgentSession(BaseModel):
     id: str
@@ -13896,6 +14089,11 @@ class AgentSessionItem(BaseModel):
     reasoning_effort: Optional[str] = None
     recipient_agent_ids: Optional[List[str]] = None
 
+    @property
+    def output_text(self) -> str:
+        """The text of a message of the agent in one piece."""
+        return "".join(part.text for part in self.content or () if part.type == "output_text")
+
 
 class Turn(BaseModel):
     id: str
@@ -13945,6 +14143,7 @@ class SessionArtifact(BaseModel):
 
 class AgentSessionCreateParams(Options, total=False):
     """The parameters of beta.agents.sessions.create()."""
+    environment: Required[JSONObjectParam]
     agent: JSONObjectParam
     agent_id: str
     input: Optional[Union[str, Iterable[JSONObjectParam]]]
@@ -13954,6 +14153,17 @@ class AgentSessionCreateParams(Options, total=False):
     spend_control: Optional[JSONObjectParam]
     stream_options: JSONObjectParam
     vault_ids: Optional[List[str]]
+    tool_handlers: Optional[Mapping[str, AgentToolHandler]]
+    on_tool_error: Optional[Callable[[AgentToolError], Any]]
+
+
+class AgentTurnOptions(TypedDict, total=False):
+    """What beta.agents.sessions.stream() takes besides the input and the type of the answer."""
+    tool_handlers: Optional[Mapping[str, AgentToolHandler]]
+    on_tool_error: Optional[Callable[[AgentToolError], Any]]
+    idempotency_key: str  # of the input
+    extra_headers: Optional[Mapping[str, Any]]
+    timeout: Union[float, Timeout, None]
 
 
 # ---- 8.35 Environments ---- https://platform.openai.com/docs/api-reference/agents/environments
@@ -16839,6 +17049,13 @@ class CallableTool(ModelTool, Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
 
+    @property
+    def definition(self) -> Dict[str, Any]:
+        """The tool as agents take it; one that is not described has its name for that."""
+        shown = dict(flat_tool(self))
+        del shown["strict"]  # which they do not know
+        return dict(shown, description=shown["description"] or self.name)
+
     def parse_arguments(self, arguments: Union[str, bytes, Mapping[str, Any]]) -> Dict[str, Any]:
         """What to call the function with, in its types; OutputParseError for what does not fit."""
         if isinstance(arguments, Mapping):
@@ -18713,6 +18930,514 @@ def webhook_header(headers: Any, name: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"Could not find {name} header")
     return value
+
+
+# ---- 9.8 Agents ---- https://platform.openai.com/docs/api-reference/agents
+
+if TYPE_CHECKING:
+    AgentToolHandler = Union[Callable[[Dict[str, Any]], Any], CallableTool[..., Any]]
+
+TURN_ENDS = tuple("agent.session.turn." + end for end in ("completed", "failed", "cancelled"))
+
+
+class AgentToolError(BaseModel):
+    """What went wrong in a tool of yours, for `on_tool_error`; it is sent to nobody."""
+
+    error: Exception
+    tool_name: str
+    session_id: str
+    turn_id: str
+    call_id: str
+    stage: Literal["arguments", "execution", "output"]
+
+
+class AgentTurnResult(BaseModel, Generic[T]):
+    """The answer of a turn that was completed: its last messages, without commentary."""
+
+    turn: Turn
+    messages: List[AgentSessionItem]
+    output_parsed: Optional[T] = None
+
+    @property
+    def session_id(self) -> str:
+        return self.turn.session_id
+
+    @property
+    def turn_id(self) -> str:
+        return self.turn.id
+
+    @property
+    def output_text(self) -> str:
+        """The text of the messages in one piece."""
+        return "".join(message.output_text for message in self.messages)
+
+    def parse(self, output_type: Type[R]) -> AgentTurnResult[R]:
+        """The same, with the first text as a class; each has to fit, or AgentOutputParseError."""
+        parts = [part for message in self.messages for part in message.content or ()]
+        try:
+            texts = [part.text for part in parts if part.type == "output_text"]
+            parsed = [parse_json_as(output_type, text) for text in texts][0]
+        except Exception:
+            raise AgentOutputParseError(self) from None  # the cause may quote the answer
+        return AgentTurnResult(turn=self.turn, messages=self.messages, output_parsed=parsed)
+
+
+class AgentTurnState:
+    """What the events of a session tell about one turn of its main agent: the first that begins."""
+
+    def __init__(self, session_id: Optional[str], handlers: Mapping[str, Any]) -> None:
+        self.session_id, self.handlers = session_id, handlers
+        self.collecting = self.started = False
+        self.over = self.ended = self.failed = False  # all of it, the turn, the session
+        self.turn: Optional[Turn] = None
+        self.required: List[Any] = []
+        self.found: Dict[Any, Tuple[int, AgentSessionItem]] = {}
+        self.recent: Dict[str, None] = {}
+        self.called: Dict[Tuple[Any, Any], None] = {}
+        self.cause: Optional[Exception] = None
+        self.error: Optional[AgentTurnResultError] = None
+
+    def collect(self) -> None:
+        if self.started and not self.collecting:
+            raise RuntimeError("call with_result_collection() before the first event is read")
+        self.collecting = True
+
+    def is_new(self, event: Any) -> bool:
+        """Events may be delivered twice."""
+        key = getattr(event, "event_id", None)
+        if key in self.recent:
+            return False
+        if key is not None:
+            self.recent[key] = None
+        if len(self.recent) > 1024:  # as many as the official client remembers
+            del self.recent[next(iter(self.recent))]
+        return True
+
+    def accept(self, event: Any) -> None:
+        kind = getattr(event, "type", None)
+        self.started = True
+        if self.over:
+            return
+        mine = self.turn is not None and getattr(event, "turn_id", None) == self.turn.id
+        if kind == "agent.session.turn.created":
+            if self.turn is None and event.turn.subagent_id is None:
+                self.turn = event.turn.model_copy(deep=True)
+                self.session_id = event.session_id or self.session_id
+        elif kind in TURN_ENDS and mine:
+            self.turn, self.ended, self.required = event.turn.model_copy(deep=True), True, []
+        elif kind == "agent.session.turn.item.done" and self.collecting and self.turn is not None:
+            item = event.item
+            if (item.type, item.turn_id, item.status) == ("message", self.turn.id, "completed"):
+                if item.phase != "commentary":
+                    self.found[item.id] = (event.output_index or 0, item.model_copy(deep=True))
+        elif kind == "agent.session.in_progress":
+            self.required = []
+        elif kind == "agent.session.requires_action":
+            self.required = event.session.model_copy(deep=True).required_actions or []
+        elif kind == "agent.session.failed":
+            self.failed = self.over = True
+        elif kind == "agent.session.idle":  # some are, before the turn begins
+            self.over = self.ended
+        elif kind == "agent.session.budget_reached":
+            same = self.session_id in (None, event.session.id)
+            self.over = same and (self.turn is None or self.ended)
+        named = ("agent.session.created", "agent.session.requires_action", "agent.session.failed")
+        if kind in named or (self.over and kind == "agent.session.budget_reached"):
+            self.session_id = event.session.id
+        if self.over and not self.failed:
+            self.required = []
+
+    def call_in(self, event: Any) -> Optional[Tuple[str, AgentSessionItem, Any]]:
+        """(session_id, the call, its handler) where an event brings a call to be answered here."""
+        if getattr(event, "type", None) != "agent.session.turn.item.added":
+            return None
+        call = event.item
+        key = (call.turn_id, call.call_id)
+        if call.type != "function_call" or call.name not in self.handlers or key in self.called:
+            return None
+        self.called[key] = None
+        # A copy, as the event is the caller's now.
+        return event.session_id, call.model_copy(deep=True), self.handlers[call.name]
+
+    def messages(self) -> List[AgentSessionItem]:
+        return [item for _, item in sorted(self.found.values(), key=lambda pair: pair[0])]
+
+    def failure(self, reason: Any) -> AgentTurnResultError:
+        if self.error is None:
+            self.error = AgentTurnResultError(
+                reason, turn=self.turn, session_id=self.session_id, messages=self.messages(),
+                required_actions=self.required,
+            )
+        return self.error
+
+    def check(self, handled: Iterable[str] = ()) -> None:
+        """Raise what is known already to prevent a result."""
+        status = None if self.turn is None else self.turn.status
+        if self.error is not None:
+            raise self.error
+        if self.failed or status == "failed":
+            raise self.failure("failed")
+        if status == "cancelled":
+            raise self.failure("cancelled")
+        for action in self.required:
+            if action.type != "function_call" or action.name not in handled:
+                raise self.failure("requires_action")
+        if self.cause is not None:
+            raise self.failure("observation_failed") from self.cause
+
+    def result(self) -> AgentTurnResult[Any]:
+        self.check()
+        if not self.over or self.turn is None or self.turn.status != "completed":
+            raise self.failure("incomplete")
+        return AgentTurnResult(turn=self.turn, messages=self.messages())
+
+
+def turn_opening(input: Any) -> Dict[str, Any]:
+    """The event that sends text, or messages, to a session."""
+    if isinstance(input, str):
+        content = [{"type": "input_text", "text": input}]
+        input = [{"role": "user", "content": content}] if input else []
+    messages = list(input)
+    if not messages:
+        raise ValueError("input must not be empty")
+    return {"type": "agent.session.input.message", "input": messages}
+
+
+def turn_options(headers: Mapping[str, Any], timeout: Any) -> Dict[str, Any]:
+    """Those for each request of a turn; a key is only for one of them."""
+    kept = {name: value for name, value in headers.items() if name.lower() != "idempotency-key"}
+    return {"extra_headers": kept, "timeout": timeout}
+
+
+def is_cancelled(err: BaseException) -> bool:  # asyncio.CancelledError, in Python 3.7 an Exception
+    return not isinstance(err, Exception) or (
+        sys.version_info < (3, 8) and type(err).__name__ == "CancelledError"
+    )
+
+
+class AgentStream(Generic[T]):
+    """What the streams of both clients share: a turn in steps (6.5).
+
+    It is one that `opening` will begin, or else `raw` are the events of a session just created.
+    """
+
+    _read: Any  # gives the next event of `raw`, or None; in the async client to be awaited
+
+    def __init__(
+        self, client: Any, session_id: Optional[str], output_type: Any,
+        tool_handlers: Optional[Mapping[str, Any]], on_tool_error: Any, options: Dict[str, Any],
+        *, raw: Any = None, opening: Any = None, key: Any = omit,
+    ) -> None:
+        if output_type is not None:
+            strict_schema(output_type)  # TypeError for what is none
+        self._client, self._session_id, self._type = client, session_id, output_type
+        self._state = AgentTurnState(session_id, dict(tool_handlers or {}))
+        self._report, self._options = on_tool_error, options
+        self._raw, self._opening, self._key = raw, opening, key
+        self._entered = self._closed = False
+        self._call: Any = None  # to be answered before the next event
+        self._result: Optional[AgentTurnResult[T]] = None
+
+    @property
+    def response(self) -> HTTPResponse:
+        response: HTTPResponse = self._raw.response
+        return response
+
+    def with_result_collection(self) -> Self:
+        """Keep the messages for get_final_result(), though you read the events yourself first."""
+        self._state.collect()
+        return self
+
+    def _hang_up(self) -> None:
+        self._closed = True
+        if self._raw is not None:
+            self._raw.response.close()
+
+    def _open(self) -> Steps[None]:
+        if self._opening is None:
+            return
+        if self._entered or self._closed:
+            raise RuntimeError("a turn can be entered only once")
+        self._entered = True
+        sessions, id = self._client.beta.agents.sessions, self._session_id
+        session: AgentSession = (yield sessions.retrieve(id, **self._options))
+        if session.status != "idle":
+            raise ValueError(
+                f"the session is {session.status}, not idle: events.stream() follows what it does"
+            )
+        self._raw = yield sessions.events.stream(id, **self._options)
+        try:
+            yield sessions.events.create(
+                id, events=[self._opening], idempotency_key=new_key(self._key), **self._options
+            )
+        except BaseException:
+            self._hang_up()
+            raise
+
+    def _next(self) -> Steps[Any]:
+        """The next event, None at the end; before it, the call that the last one brought."""
+        if self._raw is None and not self._closed:
+            raise RuntimeError("use the stream in `with`")
+        state, call, self._call = self._state, self._call, None
+        try:
+            if call is not None and not self._closed:
+                yield from self._answer(*call)
+            while not self._closed:
+                event = yield self._read()
+                if event is None:
+                    if self._opening is not None:
+                        raise incomplete(self._raw, "the end of the turn", state.turn)
+                    self._hang_up()
+                elif self._opening is None or state.is_new(event):
+                    state.accept(event)
+                    self._call = state.call_in(event)
+                    if self._opening is not None and state.over:
+                        self._hang_up()
+                    return event
+        except BaseException as err:
+            if not is_cancelled(err) and state.collecting and not state.over:
+                state.cause = err  # type: ignore[assignment]
+            self._hang_up()
+            raise
+
+    def _answer(self, session_id: str, call: Any, handler: Any) -> Steps[None]:
+        """Run a tool and send its output."""
+        import json
+
+        result: Dict[str, Any] = {
+            "type": "agent.session.input.tool_result", "turn_id": call.turn_id,
+            "call_id": call.call_id,
+        }
+        stage: Any = "arguments"
+        try:
+            given = call.arguments
+            given = json.loads(given) if isinstance(given, str) else given
+            if not isinstance(given, dict):
+                raise ValueError("the arguments of a function are a JSON object")
+            made = isinstance(handler, CallableTool)
+            given = handler.parse_arguments(given) if made else given
+            stage = "execution"
+            output = handler.function(**given) if made else handler(given)
+            if hasattr(output, "__await__"):
+                if not self._client.is_async:
+                    getattr(output, "close", bool)()  # a coroutine would warn
+                    raise TypeError("an async tool needs AsyncOpenAI")
+                output = yield output
+            stage = "output"
+            result.update(success=True, output=tool_output(output, made))
+        except Exception as err:
+            if is_cancelled(err):
+                raise
+            # Not with the text of the error, which may tell secrets.
+            result.update(success=False, error="Tool handler failed.")
+            if self._report is not None:
+                yield from self._tell(AgentToolError(
+                    error=err, tool_name=call.name, session_id=session_id,
+                    turn_id=call.turn_id, call_id=call.call_id, stage=stage,
+                ))
+        key, create = new_key(), self._client.beta.agents.sessions.events.create
+        for wait in (0.1, 0.3, 0.6, 0.0):
+            try:
+                yield create(session_id, events=[result], idempotency_key=key, **self._options)
+                return
+            except BadRequestError as err:  # the event may be here before the API waits for output
+                body, early = fields_in(err.body), f"Unknown pending tool call: {call.call_id}"
+                known = (body.get("code"), body.get("message")) == ("invalid_request_error", early)
+                if not wait or not known:
+                    raise
+            yield Pause(wait)
+
+    def _tell(self, failure: AgentToolError) -> Steps[None]:
+        try:
+            told = self._report(failure)
+            if self._client.is_async and hasattr(told, "__await__"):
+                yield told
+            elif hasattr(told, "close"):
+                told.close()
+        except Exception as err:
+            if is_cancelled(err):
+                raise
+
+    def _finish(self) -> Steps[AgentTurnResult[T]]:
+        state = self._state
+        state.collect()
+        try:
+            while self._result is None:
+                state.check(state.handlers)
+                if state.over or (yield from self._next()) is None:
+                    result: AgentTurnResult[Any] = state.result()
+                    if self._type is not None:
+                        result = result.parse(self._type)
+                    self._result = result
+            return self._result
+        except (AgentTurnResultError, AgentOutputParseError):
+            raise
+        except Exception as err:
+            if is_cancelled(err):
+                raise
+            raise state.failure("observation_failed") from err
+        finally:
+            self._hang_up()
+
+
+class AgentSessionStream(AgentStream[T], Generic[T]):
+    """The events of a turn; tools are run while you read them.  Use it in `with`.
+
+    An error of the agent is an event, not an exception.  What breaks the stream off is one.
+    """
+
+    def _read(self) -> Any:
+        return next(self._raw, None)
+
+    def __enter__(self) -> Self:
+        self._client._take(self._open())
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._hang_up()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> AgentSessionEvent:
+        event: Optional[AgentSessionEvent] = self._client._take(self._next())
+        if event is None:
+            raise StopIteration
+        return event
+
+    def until_done(self) -> None:
+        """Read the events to the end of the turn."""
+        for _ in self:
+            pass
+
+    def get_final_result(self) -> AgentTurnResult[T]:
+        """Read to the end of the turn; returns its answer.
+
+        Raises AgentTurnResultError if it did not end well or this was not seen, and
+        AgentOutputParseError if it does not fit the `output_type`.
+        """
+        result: AgentTurnResult[T] = self._client._take(self._finish())
+        return result
+
+    def close(self) -> None:
+        """Release the connection; iteration is over, the turn goes on."""
+        self._hang_up()
+
+
+class AsyncAgentSessionStream(AgentStream[T], Generic[T]):
+    """The same for the async client; tools may be async."""
+
+    async def _read(self) -> Any:
+        try:
+            return await self._raw.__anext__()
+        except StopAsyncIteration:
+            return None
+
+    async def __aenter__(self) -> Self:
+        await self._client._take(self._open())
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._hang_up()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> AgentSessionEvent:
+        event: Optional[AgentSessionEvent] = await self._client._take(self._next())
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    async def until_done(self) -> None:
+        """Read the events to the end of the turn."""
+        async for _ in self:
+            pass
+
+    async def get_final_result(self) -> AgentTurnResult[T]:
+        """Read to the end of the turn; returns its answer.  Raises AgentTurnResultError."""
+        result: AgentTurnResult[T] = await self._client._take(self._finish())
+        return result
+
+    async def close(self) -> None:
+        """Release the connection; iteration is over, the turn goes on."""
+        self._hang_up()
+
+
+def new_key(given: Any = omit) -> str:
+    import uuid
+
+    return str(uuid.uuid4()) if isinstance(given, Omit) else given
+
+
+def tool_output(output: Any, made: bool) -> Any:
+    """What a handler returned, as it is sent; any JSON if function_tool() `made` the handler."""
+    import json
+
+    if output is None or isinstance(output, str):
+        return output
+    if not made and isinstance(output, Mapping):
+        return json.dumps(dict(output), separators=(",", ":"))
+    parts = [*output] if not made or is_iterator(output) else output
+    if made and not (isinstance(parts, (list, tuple)) and parts and all(map(is_part, parts))):
+        return json.dumps(parts, separators=(",", ":"), allow_nan=False, default=jsonable)
+    encode_json(parts)  # a TypeError here is one of the tool
+    return parts
+
+
+def is_part(value: Any) -> bool:
+    """Whether it is text or an image as the output of a tool may hold it."""
+    value = fields_in(value)
+    field = {"input_text": "text", "input_image": "image_url"}.get(str(value.get("type")))
+    return len(value) == 2 and isinstance(value.get(field), str)
+
+
+class AgentResultArtifacts(Resource[C]):
+    """The files that one turn handed in.  ValueError where there is none, or two, of a path."""
+
+    def __init__(self, client: Any, result: AgentTurnResult[Any]) -> None:
+        super().__init__(client)
+        self._session_id, self._turn_id = result.session_id, result.turn_id
+
+    def _find(self, path: str, options: Mapping[str, Any]) -> Steps[SessionArtifact]:
+        options = {name: value for name, value in options.items() if name != "progress"}
+        page = yield self._client.beta.agents.sessions.artifacts.list(self._session_id, **options)
+        wanted, found = (self._session_id, self._turn_id, path), []
+        while page is not None:
+            found += [a for a in page.data if (a.session_id, a.turn_id, a.path) == wanted]
+            page = (yield page.get_next_page()) if page.has_next_page() else None
+        if len(found) != 1:
+            raise ValueError(f"the turn handed in {len(found)} files of the path {path}, not one")
+        return found[0]  # type: ignore[no-any-return]
+
+    @helper
+    def content(
+        self: AgentResultArtifacts[OpenAI], path: str, **options: Unpack[Options]
+    ) -> Steps[HttpxBinaryResponseContent]:
+        """The content of the file that the agent wrote at `path`."""
+        found = yield from self._find(path, options)
+        content: HttpxBinaryResponseContent = (
+            yield self._client.beta.agents.sessions.artifacts.content(
+                found.id, session_id=self._session_id, **options
+            )
+        )
+        return content
+
+    @helper
+    def download(
+        self: AgentResultArtifacts[OpenAI], path: str, *, to: Union[str, os.PathLike[str]],
+        **options: Unpack[Options]
+    ) -> Steps[SessionArtifact]:
+        """Write that file to the local path `to`, in constant memory."""
+        found = yield from self._find(path, options)
+        artifacts = self._client.beta.agents.sessions.artifacts.with_streaming_response
+        manager = artifacts.content(found.id, session_id=self._session_id, **options)
+        response = yield manager.__aenter__() if self._client.is_async else manager.__enter__()
+        try:
+            yield response.stream_to_file(to)
+        finally:
+            response.http_response.close()
+        return found
 
 
 ########################################################################
