@@ -70,20 +70,21 @@ __version__ = VERSION = "0.1.0"
 __title__ = "openai_lite"
 __all__ = [
     "APIConnectionError", "APIError", "APIResponse", "APIResponseValidationError", "APIStatusError",
-    "APITimeoutError", "AgentOutputParseError", "AgentToolError", "AgentTurnResult",
-    "AgentTurnResultError", "AssistantEventHandler", "AsyncAPIResponse",
-    "AsyncAssistantEventHandler", "AsyncAzureOpenAI", "AsyncClient", "AsyncOpenAI", "AsyncStream",
-    "AuthenticationError", "AzureOpenAI", "BadRequestError", "BaseModel", "BulkUploadError",
-    "Client", "ConflictError", "ContentFilterFinishReasonError", "DEFAULT_CONNECTION_LIMITS",
-    "DEFAULT_MAX_RETRIES", "DEFAULT_TIMEOUT", "DataResidency", "DefaultAioHttpClient",
-    "DefaultAsyncHttpx2Client", "DefaultAsyncHttpxClient", "DefaultHttpx2Client",
-    "DefaultHttpxClient", "HTTPRequest", "HTTPResponse", "HTTPTransport",
-    "HttpxBinaryResponseContent", "IncompleteStreamError", "InternalServerError",
-    "InvalidWebhookSignatureError", "LengthFinishReasonError", "Limits", "NOT_GIVEN", "NoneType",
-    "NotFoundError", "NotGiven", "OAuthError", "Omit", "OpenAI", "OpenAIError", "OutputParseError",
-    "PermissionDeniedError", "RateLimitError", "RequestOptions", "Stream", "Timeout",
-    "UnprocessableEntityError", "__title__", "__version__", "file_from_path", "function_tool",
-    "httpx", "not_given", "omit", "pydantic_function_tool", "pydantic_responses_function_tool",
+    "APITimeoutError", "AgentFilePreparationError", "AgentFileStagingError",
+    "AgentOutputParseError", "AgentToolError", "AgentTurnResult", "AgentTurnResultError",
+    "AssistantEventHandler", "AsyncAPIResponse", "AsyncAssistantEventHandler", "AsyncAzureOpenAI",
+    "AsyncClient", "AsyncOpenAI", "AsyncStream", "AuthenticationError", "AzureOpenAI",
+    "BadRequestError", "BaseModel", "BulkUploadError", "Client", "ConflictError",
+    "ContentFilterFinishReasonError", "DEFAULT_CONNECTION_LIMITS", "DEFAULT_MAX_RETRIES",
+    "DEFAULT_TIMEOUT", "DataResidency", "DefaultAioHttpClient", "DefaultAsyncHttpx2Client",
+    "DefaultAsyncHttpxClient", "DefaultHttpx2Client", "DefaultHttpxClient", "HTTPRequest",
+    "HTTPResponse", "HTTPTransport", "HttpxBinaryResponseContent", "IncompleteStreamError",
+    "InternalServerError", "InvalidWebhookSignatureError", "LengthFinishReasonError", "Limits",
+    "NOT_GIVEN", "NoneType", "NotFoundError", "NotGiven", "OAuthError", "Omit", "OpenAI",
+    "OpenAIError", "OutputParseError", "PermissionDeniedError", "RateLimitError", "RequestOptions",
+    "Stream", "Timeout", "UnprocessableEntityError", "__title__", "__version__", "file_from_path",
+    "function_tool", "httpx", "not_given", "omit", "pydantic_function_tool",
+    "pydantic_responses_function_tool",
 ]
 
 
@@ -949,6 +950,8 @@ class LineCutter:
 #     BulkUploadError              some of many files: uploaded, errors
 #     AgentTurnResultError         no whole answer of an agent: reason, turn, messages
 #     AgentOutputParseError        the answer came, and does not fit its class: result
+#     AgentFilePreparationError, AgentFileStagingError
+#                                  what was uploaded until then: prepared, uploaded_file_id
 
 
 class OpenAIError(Exception):
@@ -1115,6 +1118,22 @@ class AgentOutputParseError(OpenAIError):
     def __init__(self, result: AgentTurnResult[Any]) -> None:
         super().__init__("Could not parse the completed agent output")
         self.result = result
+
+
+class AgentFilePreparationError(OpenAIError):
+    """Not all files could be uploaded; `prepared` has those that were: they are yours to delete."""
+
+    def __init__(self, prepared: PreparedAgentFiles) -> None:
+        super().__init__("Could not prepare all agent files; what was uploaded is in `prepared`")
+        self.prepared = prepared
+
+
+class AgentFileStagingError(OpenAIError):
+    """A file was uploaded, but could not be put into the environment: it is yours to delete."""
+
+    def __init__(self, uploaded_file_id: str) -> None:
+        super().__init__(f"Could not stage the agent file, uploaded as {uploaded_file_id}")
+        self.uploaded_file_id = uploaded_file_id
 
 
 class InvalidWebhookSignatureError(ValueError):
@@ -14218,6 +14237,40 @@ class AgentEnvironmentsFiles(Resource[C]):
     ) -> SyncTokenPage[EnvironmentFile]:
         """List the files in an environment, or in the directory `path` of it."""
 
+    @helper
+    def prepare(
+        self: AgentEnvironmentsFiles[OpenAI], files: Mapping[str, Union[str, os.PathLike[str]]],
+        **options: Unpack[Options]
+    ) -> Steps[PreparedAgentFiles]:
+        """Upload files, {path below /workspace: local path}, for an environment to be made.
+
+        `environment={"type": "openai_hosted", "files": prepared.files}` takes them.  All are looked
+        at before the first is sent; symbolic links are refused.  They stay until you delete them:
+        `uploaded_file_ids`.  Raises AgentFilePreparationError, whose `prepared` has the same.
+        """
+        return (yield from prepare_files(self._client, lambda: files, options))
+
+    @helper
+    def prepare_directory(
+        self: AgentEnvironmentsFiles[OpenAI], root: Union[str, os.PathLike[str]], *,
+        destination: str, include: Sequence[str], **options: Unpack[Options]
+    ) -> Steps[PreparedAgentFiles]:
+        """prepare() the files in a directory that match patterns: `include=["**/*.md"]`."""
+        return (yield from prepare_files(
+            self._client, lambda: files_below(root, destination, include), options
+        ))
+
+    @helper
+    def upload(
+        self: AgentEnvironmentsFiles[OpenAI], environment_id: str, *, file: FileTypes, path: str,
+        **options: Unpack[Options]
+    ) -> Steps[StagedAgentFile]:
+        """Upload a file and put it into an environment, at `path`; the upload is yours to delete.
+
+        Raises AgentFileStagingError, with its `uploaded_file_id`, if only the second step fails.
+        """
+        return (yield from stage_file(self._client, environment_id, file, path, options))
+
 
 class AgentEnvironmentsTemplates(Resource[C]):
     """How to set up environments."""
@@ -19438,6 +19491,151 @@ class AgentResultArtifacts(Resource[C]):
         finally:
             response.http_response.close()
         return found
+
+
+class PreparedAgentFiles(BaseModel):
+    """`files` for a new environment, and the ids of their uploads, which are yours to delete."""
+
+    files: List[Dict[str, str]]
+    uploaded_file_ids: List[str]
+
+
+class StagedAgentFile(BaseModel):
+    """A file in an environment, and the id of its upload."""
+
+    uploaded_file_id: str
+    file: EnvironmentFile
+
+
+def check_destination(path: str) -> None:
+    parts = path.split("/")[1:]
+    if not path.startswith("/workspace/") or "\x00" in path or "\\" in path:
+        raise ValueError(f"{path!r} is no absolute path below /workspace")
+    if any(part in ("", ".", "..") for part in parts):
+        raise ValueError(f"{path!r} has an empty part, or one of dots")
+    taken = parts[1] in (".codex", ".managed-agents") or parts[1].startswith(".managed-agents-")
+    if taken or path == "/workspace/outputs":
+        raise ValueError(f"{path!r} is reserved")
+
+
+def open_regular(path: Any, known: Optional[Tuple[int, int, int]] = None) -> Any:
+    """(its absolute path, the open file, what tells that it is still the same: `known`)"""
+    import pathlib
+
+    path = pathlib.Path(path).absolute()
+    if path.is_symlink() or not path.is_file():
+        raise ValueError(f"{path} is not a regular file, or a link to one")
+    file = open(path, "rb")
+    found = os.fstat(file.fileno())
+    same = (found.st_dev, found.st_ino, found.st_size)
+    if known not in (None, same):
+        file.close()
+        raise ValueError(f"{path} was changed meanwhile")
+    return path, file, same
+
+
+def files_below(root: Any, destination: str, include: Sequence[str]) -> Dict[str, Any]:
+    """{path in the environment: local path} of what matches one of the patterns."""
+    import pathlib
+
+    top = pathlib.Path(root).absolute()
+    if isinstance(include, str) or not include:
+        raise ValueError('include is a list of patterns, such as ["**/*.md"]')
+    if top.is_symlink() or not top.is_dir():
+        raise ValueError(f"{top} is not a directory, or a link to one")
+    top = top.resolve()  # links above it are no concern
+    check_destination(destination + "/a")
+    for pattern in include:
+        path = pathlib.PurePosixPath(pattern)
+        if not pattern or path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"the pattern {pattern!r} leads out of the directory")
+    chosen = {}
+    for pattern in include:
+        for found in sorted(top.glob(pattern)):
+            inside = found.relative_to(top)
+            if any((top / p).is_symlink() for p in (inside, *inside.parents)):
+                raise ValueError(f"{found} is a link, or is behind one")
+            if not found.is_dir():
+                target = pathlib.PurePosixPath(destination) / inside.as_posix()
+                chosen[str(target)] = found
+    if not chosen:
+        raise ValueError(f"nothing in {top} matches")
+    return chosen
+
+
+def chosen_files(files: Mapping[str, Any]) -> List[Tuple[str, Any, Tuple[int, int, int]]]:
+    """(destination, local path, what tells that it is the same) of all, which can be opened."""
+    for path in files:
+        check_destination(path)
+        parts = path.split("/")
+        if any("/".join(parts[:i]) in files for i in range(1, len(parts))):
+            raise ValueError(f"{path} is below another of the files")
+    chosen = []
+    for path, source in files.items():
+        local, file, same = open_regular(source)  # an error now, rather than after some uploads
+        file.close()
+        chosen.append((path, local, same))
+    return chosen
+
+
+def prepare_files(
+    client: Any, choose: Callable[[], Mapping[str, Any]], options: Mapping[str, Any]
+) -> Steps[PreparedAgentFiles]:
+    chosen: List[Any] = (yield Apart(lambda: chosen_files(choose())))
+    headers = {**client.default_headers, **(options.get("extra_headers") or {})}
+    keys = [value for name, value in headers.items() if name.lower() == "idempotency-key"]
+    if len(chosen) > 1 and keys and not isinstance(keys[-1], Omit):
+        raise ValueError("one Idempotency-Key cannot be that of several uploads")
+    progress = options.get("progress")
+    total = TotalProgress(progress, [known[2] for _, _, known in chosen]) if progress else None
+    prepared = PreparedAgentFiles(files=[], uploaded_file_ids=[])
+    try:
+        for i, (destination, path, known) in enumerate(chosen):
+            sent = dict(options, progress=None if total is None else total.of(i))
+            path, file, _ = yield Apart(lambda: open_regular(path, known))
+            with file:
+                uploaded: FileObject = (yield client.files.create(
+                    file=(path.name, file), purpose="user_data", **sent
+                ))
+            prepared.uploaded_file_ids.append(uploaded.id)
+            prepared.files.append({"type": "file_id", "file_id": uploaded.id, "path": destination})
+    except BaseException as err:
+        if is_cancelled(err):
+            err.__dict__["prepared"] = prepared
+            raise
+        raise AgentFilePreparationError(prepared) from err
+    return prepared
+
+
+def stage_file(
+    client: Any, environment_id: str, file: Any, path: str, options: Mapping[str, Any]
+) -> Steps[StagedAgentFile]:
+    if not environment_id:
+        raise ValueError("environment_id must not be empty")
+    check_destination(path)
+    content, opened = file[1] if isinstance(file, tuple) else file, None
+    if isinstance(content, os.PathLike):
+        local, opened, _ = yield Apart(lambda: open_regular(content))
+        file = (file[0], opened, *file[2:]) if isinstance(file, tuple) else (local.name, opened)
+    try:
+        uploaded: FileObject = (
+            yield client.files.create(file=file, purpose="user_data", **options)
+        )
+    finally:
+        if opened is not None:
+            opened.close()
+    try:
+        staged: EnvironmentFile = (yield client.beta.agents.environments.files.create(
+            environment_id, type="file_id", file_id=uploaded.id, path=path,
+            **dict(options, progress=None)
+        ))
+    except BaseException as err:
+        if is_cancelled(err):
+            err.__dict__["uploaded_file_id"] = uploaded.id
+            raise
+        raise AgentFileStagingError(uploaded.id) from err
+    return StagedAgentFile(uploaded_file_id=uploaded.id, file=staged)
+
 
 
 ########################################################################

@@ -9773,6 +9773,124 @@ def test_official_artifacts_are_asked_for_alike(make: str, tmp_path: pathlib.Pat
     assert sent[0] == sent[1]
 
 
+@pytest.fixture
+def folder(tmp_path: pathlib.Path) -> pathlib.Path:
+    root = tmp_path / "docs"
+    (root / "more").mkdir(parents=True)
+    for name in ("a.md", "b.txt", "more/c.md"):
+        (root / name).write_bytes(name.encode())
+    (tmp_path / "link").symlink_to(root / "a.md")
+    (tmp_path / "linked").symlink_to(root)
+    return root
+
+
+ENVIRONMENT_FILE = {"environment_id": "e", "object": "agent.environment.file",
+                    "path": "/workspace/a", "size_bytes": 4}
+
+
+def with_files(package: Any, make: str, server: Any, method: str, **named: Any) -> Any:
+    """What a helper for the files of environments gives, or the name of the error it raises."""
+    client = getattr(package, make)(base_url=server.url, api_key=KEY, max_retries=0)
+    try:
+        return call_and_close(client, "beta.agents.environments.files." + method, **named)
+    except Exception as err:
+        return [type(err).__name__, getattr(err, "prepared", None),
+                getattr(err, "uploaded_file_id", None), type(err.__cause__).__name__]
+
+
+def files_cases(root: pathlib.Path) -> Iterator[Tuple[str, Dict[str, Any]]]:
+    a, b = root / "a.md", str(root / "b.txt")
+    for files in (
+        {"/workspace/x/a": a, "/workspace/b": b}, {}, {"/workspace/a": a, "/workspace/a/b": b},
+        {"/workspace/a": root}, {"/workspace/a": root / "none"}, {"/workspace/a": root / "../link"},
+        *({path: a} for path in (
+            "/workspace", "/workspace/", "/work/a", "workspace/a", "/workspace//a",
+            "/workspace/./a", "/workspace/../a", "/workspace/a\\b", "/workspace/.codex/a",
+            "/workspace/outputs",
+            "/workspace/outputs/a", "/workspace/.managed-agents-x", "/workspace/x/.codex")),
+    ):
+        yield "prepare", {"files": files}
+    yield "prepare", {"files": {"/workspace/a": a}, "extra_headers": {"Idempotency-Key": "k"}}
+    yield "prepare", {"files": {"/workspace/a": a, "/workspace/b": b},
+                      "extra_headers": {"idempotency-KEY": "k"}}
+    for include in (["**/*.md"], ["*"], ["more/*", "*.txt", "*"], [], "*", ["../*"], ["/*"], [""],
+                    ["*.none"]):
+        yield "prepare_directory", {"root": root, "destination": "/workspace/d", "include": include}
+    for top in (root.parent / "linked", a, root.parent / "none", root.parent):
+        yield "prepare_directory", {"root": top, "destination": "/workspace/d", "include": ["**/*"]}
+    yield "prepare_directory", {"root": str(root), "destination": "/etc", "include": ["*"]}
+    for file in (a, b"data", ("n.md", b"data"), ("n.md", a, "text/x"), root, root.parent / "link"):
+        yield "upload", {"environment_id": "e", "file": file, "path": "/workspace/a"}
+    yield "upload", {"environment_id": "", "file": a, "path": "/workspace/a"}
+    yield "upload", {"environment_id": "e", "file": a, "path": "/a"}
+
+
+def shown_files(outcome: Any) -> Any:
+    if isinstance(outcome, list):
+        return [shown_files(each) for each in outcome]
+    file = getattr(outcome, "file", None)
+    return [file.to_dict() if file else None] + [
+        getattr(outcome, name, outcome if isinstance(outcome, str) else None)
+        for name in ("files", "uploaded_file_ids", "uploaded_file_id")]
+
+
+@BOTH_NAMES
+@pytest.mark.parametrize("failing", [False, True])
+@IGNORE_WARNINGS
+def test_official_files_of_environments_are_sent_alike(
+    make: str, failing: bool, folder: pathlib.Path
+) -> None:
+    official()
+    uploads = [answer({"id": f"file-{i}", "object": "file"}) for i in range(4)]
+    if failing:
+        uploads[1] = answer({}, "400 Bad Request")
+    for method, named in files_cases(folder):
+        seen = []
+        for package in (official(), openai):
+            answers = uploads if method != "upload" or failing else [
+                uploads[0], answer(ENVIRONMENT_FILE)]
+            with RawServer(*answers) as server:
+                outcome = shown_files(with_files(package, make, server, method, **named))
+            seen.append((outcome, list(map(comparable, server.requests))))
+        assert seen[0] == seen[1], (method, named)
+
+
+@BOTH_NAMES
+def test_files_are_prepared_for_an_environment(make: str, folder: pathlib.Path) -> None:
+    uploads = [answer({"id": f"file-{i}", "object": "file"}) for i in range(2)]
+    reports: List[Tuple[int, Optional[int]]] = []
+    with RawServer(*uploads) as server:
+        prepared = with_files(openai, make, server, "prepare_directory", root=folder,
+                              destination="/workspace/d", include=["**/*.md"],
+                              progress=lambda done, total: reports.append((done, total)))
+    assert prepared.uploaded_file_ids == ["file-0", "file-1"]
+    assert prepared.files[1] == {"type": "file_id", "file_id": "file-1",
+                                 "path": "/workspace/d/more/c.md"}
+    assert [total for _, total in reports] == [13] * len(reports) and reports[-1][0] == 13
+    with RawServer(uploads[0], answer({}, "500 Oh")) as server:
+        client: Any = getattr(openai, make)(base_url=server.url, api_key=KEY, max_retries=0)
+        with pytest.raises(openai.AgentFilePreparationError) as caught:
+            call(client, "beta.agents.environments.files.prepare",
+                 files={"/workspace/a": folder / "a.md", "/workspace/b": folder / "b.txt"})
+    assert caught.value.prepared.uploaded_file_ids == ["file-0"]
+    assert isinstance(caught.value.__cause__, openai.InternalServerError)
+    with RawServer(uploads[0], answer({}, "500 Oh")) as server:
+        client = getattr(openai, make)(base_url=server.url, api_key=KEY, max_retries=0)
+        with pytest.raises(openai.AgentFileStagingError, match="file-0") as staging:
+            call(client, "beta.agents.environments.files.upload", environment_id="e",
+                 file=folder / "a.md", path="/workspace/a")
+    assert staging.value.uploaded_file_id == "file-0"
+
+
+def test_a_file_that_changes_after_it_was_chosen_is_not_sent(folder: pathlib.Path) -> None:
+    path, file, known = openai.open_regular(folder / "a.md")
+    file.close()
+    openai.open_regular(path, known)[1].close()
+    (folder / "a.md").write_bytes(b"other")
+    with pytest.raises(ValueError, match="was changed"):
+        openai.open_regular(path, known)
+
+
 # ---- Progress ----
 
 def test_progress_counts_the_bytes_of_an_upload_and_starts_again_with_a_retry(
@@ -11621,6 +11739,8 @@ def sync(client: OpenAI, flag: bool) -> None:
     found = sessions.artifacts.for_result(turn.get_final_result().parse(str))
     reveal_type(found.download("/workspace/a", to="a"))
     # SessionArtifact
+    reveal_type(client.beta.agents.environments.files.prepare({"/workspace/a": "a"}))
+    # PreparedAgentFiles
     hook = client.webhooks.unwrap(b"", {"webhook-id": "x"})
     if hook.type == "realtime.call.incoming":
         reveal_type(hook.data.call_id)
