@@ -105,9 +105,9 @@ if TYPE_CHECKING:
     from re import compile as Pattern
     from types import MethodType, TracebackType
     from typing import (
-        IO, Any, AsyncGenerator, AsyncIterator, Callable, ClassVar, Coroutine, Dict, Generator,
-        Generic, Iterable, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple, Type,
-        TypeVar, Union, overload,
+        IO, Any, AsyncGenerator, AsyncIterator, Callable, ClassVar, Coroutine, Dict, FrozenSet,
+        Generator, Generic, Iterable, Iterator, List, Mapping, Optional, Protocol, Sequence, Set,
+        Tuple, Type, TypeVar, Union, overload,
     )
 
     from typing_extensions import (
@@ -3421,7 +3421,8 @@ class StreamReader:
 
     def __init__(self, response: HTTPResponse, cast_to: Any, secrets: Sequence[str] = ()) -> None:
         self.response, self.convert, self.secrets = response, converter(cast_to), secrets
-        self.raises = cast_to is not ALIASES["AgentSessionEvent"]  # where an error is an event
+        # Where an error is an event like others; a vendored copy may lack it.
+        self.raises = cast_to is not ALIASES.get("AgentSessionEvent", omit)
         self.decoder = JSONEventDecoder()
         self.count = 0
         self.bytes = 0
@@ -19637,7 +19638,6 @@ def stage_file(
     return StagedAgentFile(uploaded_file_id=uploaded.id, file=staged)
 
 
-
 ########################################################################
 ## 10. Providers: the same API at Microsoft Azure
 ########################################################################
@@ -20146,6 +20146,502 @@ def described_certificate(certificate: Any) -> str:
 def doctor(words: List[str], settings: Dict[str, Any]) -> int:
     """Say why calls fail from here: a line per check, and 0 if all is well, else 1"""
     return 0 if Checkup(settings.get("base_url"), settings.get("timeout", 10.0)).run() else 1
+
+
+# ---- 12.2 Vendor: a copy of this file with some of the resources ----
+
+heading = Pattern(r"## (\d+)\. |# ---- \d+\.\d+ ")
+type_text = Pattern(r"[A-Z]\w*(\[.*\])?\Z")  # what a string that names a type looks like
+type_name = Pattern(r"[A-Z]\w*")
+odd_characters = Pattern(r"[^A-Za-z0-9._-]")
+ORIGIN = "THIS IS A PART OF IT"  # begins what the header of a copy says of where it comes from
+
+
+def own_source() -> Tuple[str, str, str]:
+    """(text, SHA-256 of its bytes, path) of this module, from wherever it was imported."""
+    import hashlib
+
+    spec: Any = globals().get("__spec__")
+    loader: Any = globals().get("__loader__")
+    try:
+        name = spec.name if spec is not None else __name__
+        if loader.get_source(name) is None:
+            raise ImportError("only its compiled code is there")
+        path = loader.get_filename(name)
+        path = path[:-1] if path.endswith(".pyc") else path
+        data: bytes = loader.get_data(path)
+    except (AttributeError, ImportError, OSError) as err:
+        raise CommandError(f"there is no source of {__name__} to read: {err}") from None
+    text = data.decode("utf-8").replace("\r\n", "\n")
+    return text, hashlib.sha256(data).hexdigest(), path
+
+
+class Piece:
+    """A statement at the top level, or in an `if TYPE_CHECKING` there: lines[start:end]."""
+
+    def __init__(self, node: Any, start: int, end: int, section: str, block: Any) -> None:
+        self.node, self.start, self.end, self.section = node, start, end, section
+        self.block = block  # the `if`, and where that begins and ends
+        targets = getattr(node, "targets", [getattr(node, "target", None)])
+        targets = [each for target in targets for each in getattr(target, "elts", [target])]
+        self.names = [t.id for t in targets if hasattr(t, "id")] or [getattr(node, "name", "")]
+        self.mentions: Any = None
+        self.resource = ""  # which resource of the module-level client it declares
+
+
+class Anatomy:
+    """What this module is made of, and what of it needs what.
+
+    A name needs whatever defines it, in annotations, bases and code, and in sections 8 and 9 in
+    strings that name types, too; `self._client.files` needs that resource.  Of sections 8 and 9 is
+    kept what the resources need, of the others all that can do without what is gone.
+    """
+
+    def __init__(self, text: str) -> None:
+        import ast
+
+        self.ast: Any = ast
+        self.lines = text.split("\n")
+        self.pieces: List[Piece] = []
+        body = self.ast.parse(text).body[1:]  # without the docstring
+        for node, (start, end) in zip(body, self.spans(body, len(self.lines))):
+            numbers = [m.group(1) for m in map(heading.match, self.lines[:start]) if m]
+            section = next(filter(None, reversed(numbers)), "")
+            if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+                if section != "1":
+                    inner = node.body + node.orelse
+                    for each, (first, last) in zip(inner, self.spans(inner, end)):
+                        self.pieces.append(Piece(each, first, last, section, (node, start, end)))
+                    continue
+            self.pieces.append(Piece(node, start, end, section, None))
+        self.defined: Dict[str, List[Piece]] = {}
+        for piece in self.pieces:
+            for name in filter(None, piece.names):
+                self.defined.setdefault(name, []).append(piece)
+        self.groups: Dict[str, Tuple[str, Any]] = {}  # {path: (class, the annotation of it)}
+        self.find_groups("API", "")
+        self.grouping = {"API", *(cls for cls, _ in self.groups.values())}
+        for name in [path for path in self.groups if "." not in path]:
+            for piece in self.defined.pop(name, []):
+                if isinstance(piece.node, ast.AnnAssign):
+                    piece.resource = name
+
+    def spans(self, nodes: List[Any], end: int) -> List[Tuple[int, int]]:
+        """The lines of statements in a row, with the comments right above them."""
+        spans: List[Tuple[int, int]] = []
+        indent, stop = nodes[0].col_offset, end
+        for node in reversed(nodes):
+            first = min(n.lineno for n in [node, *getattr(node, "decorator_list", [])]) - 1
+            last = stop
+            while self.is_loose(self.lines[last - 1], indent):
+                last -= 1
+            while self.lines[first - 1].startswith(" " * indent + "#"):
+                if heading.match(self.lines[first - 1]) or self.lines[first - 1][:2] == "##":
+                    break
+                first -= 1
+            spans.insert(0, (first, last))
+            stop = first
+        return spans
+
+    def is_loose(self, line: str, indent: int) -> bool:
+        text = line.lstrip()
+        return not text or line == "else:" or text[0] == "#" and len(line) - len(text) <= indent
+
+    def find_groups(self, cls: str, prefix: str) -> None:
+        for node in self.defined[cls][0].node.body:
+            kind = getattr(getattr(getattr(node, "annotation", None), "value", None), "id", "")
+            name = getattr(getattr(node, "target", None), "id", "with_")
+            if kind in self.defined and not name.startswith("with_"):
+                self.groups[prefix + name] = kind, node
+                self.find_groups(kind, prefix + name + ".")
+
+    def mentioned(
+        self, node: Any, dropped: Set[Any], strings: bool, hidden: FrozenSet[str] = frozenset()
+    ) -> Set[str]:
+        """The names in some code that are not local to it; "client.files" for a resource."""
+        if node in dropped:
+            return set()
+        found: Set[str] = set()
+        parts: List[str] = []
+        while isinstance(node, self.ast.Attribute):
+            parts.insert(0, node.attr)
+            node = node.value
+        parts.insert(0, getattr(node, "id", ""))
+        if parts[0] not in hidden and not isinstance(getattr(node, "ctx", None), self.ast.Store):
+            found.add(parts[0])
+        for i in [i for i, part in enumerate(parts) if part in ("client", "_client")]:
+            paths = [".".join(parts[i + 1 : n]) for n in range(i + 2, len(parts) + 1)]
+            found.update(["client." + path for path in paths if path in self.groups][-1:])
+        text = getattr(node, "value" if isinstance(node, self.ast.Constant) else "s", None)
+        if strings and isinstance(text, str) and type_text.match(text):
+            found.update(type_name.findall(text))
+        for field, value in self.ast.iter_fields(node):
+            inside = hidden
+            if field == "body" or hasattr(node, "generators"):
+                inside = hidden | self.bound(node)
+            for each in value if isinstance(value, list) else [value]:
+                if isinstance(each, self.ast.AST):
+                    found |= self.mentioned(each, dropped, strings, inside)
+        return found
+
+    def bound(self, scope: Any) -> Set[str]:
+        """The local names of a function or of a comprehension."""
+        ast = self.ast
+        names: Set[str] = set()
+        if hasattr(scope, "generators"):
+            for each in scope.generators:
+                names.update(n.id for n in ast.walk(each.target) if isinstance(n, ast.Name))
+        elif isinstance(getattr(scope, "args", None), ast.arguments):
+            names.update(n.arg for n in ast.walk(scope.args) if isinstance(n, ast.arg))
+            nodes = list(scope.body) if isinstance(scope.body, list) else []
+            outer: Set[str] = set()
+            while nodes:
+                node = nodes.pop()
+                outer.update(node.names if isinstance(node, ast.Global) else [])
+                if isinstance(node, (ast.Import, ast.ImportFrom)):
+                    names.update(a.asname or a.name.partition(".")[0] for a in node.names)
+                elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                    names.add(node.id)
+                names.add(getattr(node, "name", None) or "")  # of functions, classes, exceptions
+                if not hasattr(node, "generators") and not hasattr(node, "args"):
+                    nodes.extend(ast.iter_child_nodes(node))
+            names -= outer
+        return names
+
+    def needs(self, piece: Piece, dropped: Set[Any]) -> Set[str]:
+        if piece.mentions is not None and piece.names[0] not in self.grouping:
+            mentions: Set[str] = piece.mentions
+            return mentions
+        strings = piece.section in ("8", "9")
+        piece.mentions = self.mentioned(piece.node, dropped, strings)
+        return self.needs(piece, dropped) if piece.names[0] not in self.grouping else piece.mentions
+
+    def dropped_for(self, wanted: Set[str]) -> Set[Any]:
+        """The nodes within classes of groups that go: groups, and endpoints of half a resource."""
+        paths = [path for path in self.groups if any(
+            path == w or path.startswith(w + ".") or w.startswith(path + ".") for w in wanted
+        )]
+        kept = {self.groups[path][1] for path in paths}
+        dropped = {node for _, node in self.groups.values() if node not in kept}
+        whole = {self.groups[path][0] for path in paths if covered(path, wanted)}
+        for cls in {self.groups[path][0] for path in paths} - whole:
+            body = self.defined[cls][0].node.body
+            dropped.update(node for node in body if hasattr(node, "decorator_list"))
+        return dropped
+
+    def public(self) -> List[str]:
+        names: List[str] = self.ast.literal_eval(self.defined["__all__"][0].node.value)
+        return names
+
+    def reach(self, names: Iterable[str], dropped: Set[Any]) -> Set[Piece]:
+        reached: Set[Piece] = set()
+        found = [piece for name in names for piece in self.defined.get(name, [])]
+        while found:
+            piece = found.pop()
+            if piece not in reached:
+                reached.add(piece)
+                for name in self.needs(piece, dropped):
+                    found += self.defined.get(name, [])
+        return reached
+
+    def part(self, wanted: Set[str]) -> Tuple[Set[Piece], Set[Any], Set[str]]:
+        """(the pieces to keep, the nodes that go from them, the resources kept)"""
+        while True:
+            dropped = self.dropped_for(wanted)
+            kept = self.reach(["OpenAI", "AsyncOpenAI"], dropped)
+            needed = {name[7:] for piece in kept for name in self.needs(piece, dropped)
+                      if name.startswith("client.")}
+            needed = {path for path in needed if not covered(path, wanted)}
+            if not needed:
+                break
+            wanted = wanted | needed
+        reached = set(kept)
+        kept.update(p for p in self.pieces if p.section not in ("8", "9"))
+        kept -= {p for p in kept if p.resource and self.groups[p.resource][1] in dropped}
+        api = {p for p in self.pieces if p.section in ("8", "9")}
+        helpers = {p for name in self.public() for p in self.defined.get(name, [])}
+        for piece in api - reached:  # other names of what is kept, and helpers for it
+            if piece in helpers or piece.section == "8" and hasattr(piece.node, "value"):
+                more = self.reach(piece.names, dropped)
+                others = (more - {piece}) & api
+                machinery = {p for p in others & reached if p.section == piece.section}
+                if machinery and {p for p in others if p.section == "8"} <= reached:
+                    kept |= more
+
+        def lacks(names: Set[str]) -> bool:
+            return any(
+                name in self.defined and kept.isdisjoint(self.defined[name])
+                or name.startswith("client.") and not covered(name[7:], wanted) for name in names
+            )
+
+        before = -1
+        while before != len(kept):
+            before = len(kept)
+            for piece in [p for p in kept - reached if lacks(self.needs(p, dropped))]:
+                table: Any = getattr(piece.node, "value", None)
+                if isinstance(table, self.ast.Dict):  # a row of it may go
+                    for row in zip(table.keys, table.values):
+                        if lacks(self.mentioned(row[1], dropped, False)):
+                            dropped.update(row)
+                    piece.mentions = self.mentioned(piece.node, dropped, False)
+                if lacks(self.needs(piece, dropped)):
+                    kept.discard(piece)
+        return kept, dropped, wanted
+
+    def text(self, kept: Set[Piece], dropped: Set[Any], origin: str) -> str:
+        """The source with the kept pieces, and with the headings of those."""
+        import textwrap
+
+        gone = [False] * len(self.lines)
+        changed: Dict[int, str] = {}
+
+        def drop(start: int, end: int) -> None:
+            gone[start:end] = [True] * (end - start)
+
+        for piece in self.pieces:
+            table = getattr(getattr(piece.node, "value", None), "keys", None)
+            if piece not in kept:
+                drop(piece.start, piece.end)
+            elif piece.names[0] in self.grouping:
+                body = [n for n in piece.node.body if not isinstance(n, self.ast.Expr)]
+                for node, span in zip(body, self.spans(body, piece.end)):
+                    if node in dropped:
+                        drop(*span)
+            elif table and not dropped.isdisjoint(table):
+                rows = [key.lineno - 1 for key in table] + [piece.end - 1]
+                for key, start, end in zip(table, rows, rows[1:]):
+                    if key in dropped:
+                        drop(start, end)
+            elif piece.names == ["__all__"]:
+                shown = ", ".join(
+                    f'"{name}"' for name in self.public()
+                    if name not in self.defined or not kept.isdisjoint(self.defined[name])
+                )
+                drop(piece.start + 1, piece.end)
+                changed[piece.start] = "__all__ = [\n%s,\n]" % textwrap.fill(
+                    shown, 100, initial_indent="    ", subsequent_indent="    "
+                )
+        for block in {p.block for p in self.pieces if p.block}:
+            node, start, end = block
+            nodes = {p.node for p in kept}
+            used = [not nodes.isdisjoint(branch) for branch in (node.body, node.orelse)]
+            if used == [False, False]:
+                drop(start, end)
+            elif node.orelse and False in used:
+                line = next(i for i in range(start, end) if self.lines[i] == "else:")
+                gone[line] = used[0]
+                if not used[0]:
+                    changed[node.lineno - 1] = "if TYPE_CHECKING:\n    pass"
+        head = self.pieces[0].start
+        found = [(i, line[:2]) for i, line in enumerate(self.lines) if heading.match(line)]
+        starts = [(i - 1 if level == "##" else i, level) for i, level in found]
+        for n, (start, level) in enumerate(starts):
+            ends = [i for i, other in starts[n + 1 :] if other in ("##", level)]
+            end = ends[0] if ends else len(self.lines)
+            inside = [p for p in self.pieces if start < p.start < end]
+            if inside and kept.isdisjoint(inside):
+                title = self.lines[start + 1][3:]
+                drop(start, end)
+                for i in range(head):
+                    gone[i] = gone[i] or self.lines[i] == "    " + title
+        for i in range(head):
+            if self.lines[i] == ORIGIN:
+                drop(i, self.lines.index("", i) + 1)
+            if self.lines[i].startswith('"""') and self.lines[i][3:]:
+                changed[i] = f"{self.lines[i]}\n\n{origin}"
+        lines = [changed.get(i, line) for i, line in enumerate(self.lines) if not gone[i]]
+        text = blank_lines.sub("\n\n\n", "\n".join(lines))
+        return inner_blank_lines.sub("\n\n", text).rstrip("\n") + "\n"
+
+
+blank_lines = Pattern(r"\n{4,}")
+inner_blank_lines = Pattern(r"\n{3,}(?= )")
+
+
+def covered(path: str, wanted: Iterable[str]) -> bool:
+    return any(path == each or path.startswith(each + ".") for each in wanted)
+
+
+VENDOR_OPTIONS = {
+    "only": ("Text", "resources, as in chat,responses,beta.threads; or all"),
+    "output": ("Text", "the file to write; else to the standard output; also -o"),
+    "list": ("bool", "print what there is, and its size"),
+}
+
+
+def vendor(words: List[str], settings: Dict[str, Any]) -> int:
+    """Write a copy of this file that has only some of the resources, and what they need"""
+    import difflib
+    import textwrap
+
+    source, digest, path = own_source()
+    anatomy, output = Anatomy(source), settings.get("output")
+    if settings.get("list"):
+        bare = anatomy.part(set())[0]
+        for name in [name for name in anatomy.groups if name.count(".") < 2]:
+            more = [p for p in anatomy.part({name})[0] - bare if p.section in ("8", "9")]
+            size = sum(len(line) + 1 for p in more for line in anatomy.lines[p.start : p.end])
+            print(f"{name:36} {sum(p.end - p.start for p in more):6} lines {size / 1000:6.0f} KB")
+        return 0
+    wanted: Set[str] = set((settings.get("only") or "").replace(",", " ").split())
+    top = [name for name in anatomy.groups if "." not in name]
+    wanted = set(top) if wanted == {"all"} else wanted
+    unknown = sorted(wanted.difference(anatomy.groups))
+    if unknown or not wanted:
+        close = difflib.get_close_matches("".join(unknown[:1]), anatomy.groups, 3)
+        near = f"; near are {', '.join(close)}" if close else "; see vendor --list"
+        raise CommandError(
+            f"there is no resource {unknown[0]!r}{near}" if unknown else "say --only ..."
+        )
+    if output and os.path.exists(output) and os.path.samefile(output, path):
+        raise CommandError("the output would overwrite the source")
+    kept, dropped, wanted = anatomy.part(wanted)
+    chosen = ["all"] if wanted.issuperset(top) else [n for n in anatomy.groups if n in wanted]
+    names, file_name = ", ".join(chosen), os.path.basename(output or "")
+    said = f"with the engine and the resources {names}, made from version {VERSION}, SHA-256"
+    origin = "\n    ".join([
+        ORIGIN, *textwrap.wrap(said, 96), digest, "by the command",
+        f"openai-lite vendor --only {names.replace(' ', '')}"
+        + (f" -o {odd_characters.sub('_', file_name)}" if file_name else ""),
+        "What is said below of other resources is true of the whole only.",
+    ])
+    text = anatomy.text(kept, dropped, origin)
+    compile(text, output or path, "exec")
+    if output:
+        try:
+            with open(output, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+        except OSError as err:
+            raise CommandError(str(err)) from None
+    else:
+        sys.stdout.write(text)
+    share = f"{len(text) // 1000} KB, {100 * len(text) // len(source)} % of the whole"
+    print(f"{text.count(chr(10))} lines, {share}: {names}", file=sys.stderr)
+    return 0
+
+
+def sha256(words: List[str], settings: Dict[str, Any]) -> int:
+    """Print the SHA-256 of this file and its path, as sha256sum does"""
+    _, digest, path = own_source()
+    print(f"{digest}  {path}")
+    return 0
+
+
+# ---- 12.3 Self-test: does this file work with this Python? ----
+
+
+def local_api(conn: Any) -> None:
+    """Answer the requests of one connection as the self-test expects."""
+    import json
+
+    with conn, conn.makefile("rb") as file:
+        while True:
+            head = b"".join(iter(lambda: file.readline().replace(b"\r\n", b"\n"), b"\n"))
+            if not head:
+                return
+            path = head.split()[1].decode("ascii")
+            fields = dict(line.lower().split(b": ", 1) for line in head.splitlines()[1:])
+            body, status = file.read(int(fields.get(b"content-length", 0))), "200 OK"
+            kind, more = "application/json", ""
+            answer: Any = {"object": "echo", "body": body.decode("latin-1")}
+            if path == "/v1/busy" and fields[b"x-stainless-retry-count"] == b"0":
+                status, more = "429 Too Many Requests", "retry-after-ms: 1\r\n"
+                answer = {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}
+            elif path.startswith("/v1/items"):
+                second = "after=b" in path
+                ids = "c" if second else "ab"
+                answer = {"data": [{"id": i} for i in ids], "has_more": not second}
+            content = json.dumps(answer).encode("ascii")
+            if path == "/v1/stream":
+                kind = "text/event-stream"
+                content = b'data: {"n": 1}\r\n\r\n: a comment\n\ndata: {"n":\ndata: 2}\n\n'
+                content += b"data: [DONE]\n\n"
+            conn.sendall(
+                f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{more}"
+                f"Content-Length: {len(content)}\r\n\r\n".encode("ascii") + content
+            )
+
+
+def self_tests(url: str) -> Iterator[Tuple[str, Callable[[], Any], Any]]:
+    """(what is tried, how, what has to come of it)"""
+    import asyncio
+
+    key = "sk-selftest"
+    client = OpenAI(api_key=key, base_url=url, http_client=HTTPTransport(trust_env=False))
+    once = client.with_options(max_retries=0)
+
+    def failing() -> str:
+        try:
+            once.get("/busy", cast_to=dict)
+        except RateLimitError as err:
+            return f"{err.status_code} {err.code}"
+        return "no error"
+
+    def upload() -> List[str]:
+        form = client.post(
+            "/files", cast_to=dict, body={"purpose": "test"}, files={"file": ("a.txt", b"\x00text")}
+        )["body"]
+        boundary, _, rest = form.partition("\r\n")
+        parts = [part.partition("\r\n\r\n") for part in rest.split(boundary)]
+        return [content.strip("\r\n-") for _, _, content in parts]
+
+    def pages() -> List[str]:
+        page = client.get_api_list("/items", model=BaseModel, page=SyncCursorPage[Any])
+        return [item.id for item in page]
+
+    async def asynchronous() -> List[Any]:
+        async with AsyncOpenAI(
+            api_key=key, base_url=url, http_client=HTTPTransport(trust_env=False)
+        ) as twin:
+            calls = [twin.post("/echo", cast_to=dict, body={"n": n}) for n in range(3)]
+            return [answer["body"] for answer in await asyncio.gather(*calls)]
+
+    def stream() -> List[Any]:
+        with client.post(
+            "/stream", cast_to=dict, body={}, stream=True, stream_cls=Stream[Dict[str, int]]
+        ) as events:
+            return [event["n"] for event in events]
+
+    yield "JSON call", lambda: client.post("/echo", cast_to=dict, body={"a": 1})["body"], '{"a":1}'
+    yield "error", failing, "429 rate_limit_exceeded"
+    yield "retry", lambda: client.get("/busy", cast_to=dict)["object"], "echo"
+    yield "stream", stream, [1, 2]
+    yield "upload", upload, ["test", "\x00text", ""]
+    yield "pages", pages, ["a", "b", "c"]
+    yield "async", lambda: asyncio.run(asynchronous()), ['{"n":0}', '{"n":1}', '{"n":2}']
+    client.close()
+
+
+def selftest(words: List[str], settings: Dict[str, Any]) -> int:
+    """Try calls of every kind on a server in this process: a line per check, 0 if all went well"""
+    import socket
+    import threading
+
+    def accept() -> None:
+        try:
+            while True:
+                conn = listener.accept()[0]
+                threading.Thread(target=local_api, args=(conn,), daemon=True).start()
+        except OSError:
+            pass  # it was closed below
+
+    well = True
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        threading.Thread(target=accept, daemon=True).start()
+        for name, check, due in self_tests(f"http://127.0.0.1:{listener.getsockname()[1]}/v1"):
+            began = clock()
+            try:
+                came = check()
+            except Exception as err:
+                came = err
+            fine = came == due
+            well = well and fine
+            found = f"{1000 * (clock() - began):.0f} ms" if fine else f"{came!r}, not {due!r}"
+            print(f"{'ok' if fine else '!!'} {name:9} {found}")
+        shut(listener)
+    return 0 if well else 1
 
 
 ########################################################################
@@ -21129,7 +21625,12 @@ COMMANDS: Dict[str, Tuple[Any, Dict[str, Tuple[str, str]]]] = {  # {name: (funct
     "ask": (ask, ASK_OPTIONS),
     "completion": (completion, {}),
     "doctor": (doctor, {}),
+    "vendor": (vendor, VENDOR_OPTIONS),
+    "selftest": (selftest, {}),
+    "sha256": (sha256, {}),
     "--version": (version, {}),
+    "--selftest": (selftest, {}),
+    "--sha256": (sha256, {}),
 }
 
 

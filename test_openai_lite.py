@@ -31,6 +31,7 @@ import hmac
 import http.client
 import http.server
 import importlib
+import importlib.util
 import inspect
 import io
 import itertools
@@ -323,6 +324,10 @@ def listening(handle: Callable[[socket.socket], None]) -> Iterator[int]:
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
+
+
+CHECKED = sys.version_info >= (3, 10)
+mypy_runs = pytest.mark.skipif(not CHECKED, reason="mypy needs Python 3.10")
 
 
 @pytest.fixture
@@ -10801,7 +10806,8 @@ def test_every_resource_of_the_client_is_a_resource_of_the_module(
 
 def run_command(name: str, *args: str, cwd: Any = HERE, **environ: str) -> Any:
     """A command of the command line."""
-    return python(str(HERE / "openai_lite.py"), name, *args, cwd=cwd, **environ)
+    code = "import sys, openai_lite; sys.exit(openai_lite.main(sys.argv[1:]))"
+    return python("-c", code, name, *args, cwd=cwd, **environ)
 
 
 def doctor(*args: str, **environ: str) -> Tuple[int, Dict[str, str]]:
@@ -10950,6 +10956,211 @@ def test_the_doctor_says_where_certificates_are_looked_for_in_vain(tmp_path: pat
     assert found["ca"].startswith("!! no CA certificates in ")
     _, found = doctor("--base-url", url, SSL_CERT_FILE="")
     assert re.match("ok [1-9][0-9]* certificates (in|from) ", found["ca"])
+
+
+def vendored(folder: pathlib.Path, only: str, source: str = "openai_lite", **environ: str) -> str:
+    """The text that `vendor --only` writes, from this file or another in the folder."""
+    code = f"import sys, {source} as o; sys.exit(o.main(['vendor', *sys.argv[1:]]))"
+    path = os.pathsep.join([str(folder), str(HERE)])
+    environ = dict({"PYTHONPATH": path}, **environ)
+    done = python("-c", code, "--only", only, "-o", "my_openai.py", cwd=folder, **environ)
+    assert done.returncode == 0, done.stderr
+    return (folder / "my_openai.py").read_text(encoding="utf-8")
+
+
+def without_origin(text: str) -> str:
+    return re.sub(r"^THIS IS A PART OF IT\n(?:.+\n)+\n", "", text, flags=re.M)
+
+
+def fresh(path: pathlib.Path) -> Any:
+    spec = importlib.util.spec_from_file_location("my_openai", str(path))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def use_models(client: Any) -> None:
+    assert client.models.retrieve(client.models.list().data[0].id).object == "model"
+
+
+@dataclasses.dataclass
+class Place:
+    name: str
+
+
+def use_chat(client: Any) -> None:
+    asked: Any = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say hello"}]}
+    whole = client.chat.completions.create(**asked).choices[0].message.content
+    with client.chat.completions.create(stream=True, **asked) as stream:
+        assert "".join(c.choices[0].delta.content or "" for c in stream if c.choices) == whole
+    with client.chat.completions.stream(**asked) as events:
+        assert events.get_final_completion().choices[0].message.content == whole
+    answer = client.chat.completions.parse(response_format=Place, **asked)
+    assert isinstance(answer.choices[0].message.parsed, Place)
+
+
+def use_responses_and_files(client: Any) -> None:
+    assert client.responses.create(model="gpt-4o", input="Say hello").output_text
+    with client.responses.stream(model="gpt-4o", input="Say hello") as events:
+        assert events.get_final_response().status == "completed"
+    file = client.files.create(file=("a.txt", b"text"), purpose="user_data")
+    assert client.files.content(file.id).read() == b"text"
+
+
+def use_threads(client: Any) -> None:
+    thread = client.beta.threads.create(messages=[{"role": "user", "content": "Say hello"}])
+    assert client.beta.threads.messages.list(thread.id).data[0].content[0].text.value
+    assistant = client.post(
+        "/assistants", cast_to=dict, body={"model": "gpt-4o"},
+        options={"headers": {"OpenAI-Beta": "assistants=v2"}},
+    )
+    asked = {"thread_id": thread.id, "assistant_id": assistant["id"]}
+    assert client.beta.threads.runs.create_and_poll(poll_interval_ms=1, **asked).status
+    with client.beta.threads.runs.stream(**asked) as handler:
+        assert handler.get_final_messages()
+
+
+def use_vector_stores(client: Any) -> None:
+    store = client.vector_stores.create(name="s")
+    done = client.vector_stores.files.upload_and_poll(
+        vector_store_id=store.id, file=("a.txt", b"text"), poll_interval_ms=1
+    )
+    assert done.status == "completed"
+    assert client.files.retrieve(done.id).filename == "a.txt"  # which it needs, so it came along
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("only, share, use, gone", [
+    ("models", 40, use_models, "Assistant|ChatCompl|FileObject|Shapes|Webhook|BulkUpload"),
+    ("chat", 55, use_chat, "Assistant|Beta|FileObject|ResponseOutputMessage|Upload|Webhook"),
+    ("responses,files", 60, use_responses_and_files, "Assistant|ChatCompletions|Upload|Beta"),
+    ("beta.threads", 50, use_threads, "BetaAssistants|BetaResponses|AgentSession|FileObject|Embedding"),
+    ("vector_stores", 45, use_vector_stores, "Assistant|ChatCompletion|ResponseOutput|Upload"),
+])
+def test_a_vendored_copy_has_what_its_resources_need_and_little_else(
+    only: str, share: int, use: Any, gone: str, server: Any, tmp_path: pathlib.Path
+) -> None:
+    text = vendored(tmp_path, only)
+    assert 100 * len(text) < share * len(SOURCE)
+    classes = re.findall(r"^ *class (\w+)", text, re.M)
+    assert [name for name in classes if re.match(gone, name)] == []
+    module = fresh(tmp_path / "my_openai.py")
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+    with module.OpenAI(base_url=server.url, api_key=KEY) as client:
+        use(client)
+        for other in {"models", "images", "audio"} - set(only.split(",")):
+            with pytest.raises(AttributeError):
+                getattr(client, other)
+            with pytest.raises(AttributeError):
+                getattr(module, other)
+
+    async def main() -> None:
+        async with module.AsyncOpenAI(base_url=server.url, api_key=KEY) as client:
+            assert (await client.get("/models", cast_to=dict))["object"] == "list"
+
+    asyncio.run(main())
+    head = text[: text.index('\n"""\n')]
+    assert hashlib.sha256((HERE / "openai_lite.py").read_bytes()).hexdigest() in head
+    assert f"version {openai.VERSION}," in head and f"vendor --only {only} " in (
+        head.replace("files,vector_stores", "vector_stores")
+    )
+    contents = re.findall(r"^    (\d+\. .*)$", head.partition("CONTENTS")[2], re.M)
+    assert contents == BANNER.findall(text)
+    assert "\n\n\n\n" not in text and max(map(len, text.split("\n"))) <= 100
+
+
+def test_a_copy_with_all_resources_is_the_file_itself(tmp_path: pathlib.Path) -> None:
+    assert without_origin(vendored(tmp_path, "all")) == SOURCE
+
+
+def test_a_copy_of_a_copy_is_that_of_the_whole(tmp_path: pathlib.Path) -> None:
+    direct = vendored(tmp_path, "files")
+    (tmp_path / "larger.py").write_text(vendored(tmp_path, "chat,files"), encoding="utf-8")
+    (tmp_path / "same.py").write_text(direct, encoding="utf-8")
+    for source in ("larger", "same"):
+        text = vendored(tmp_path, "files", source)
+        assert without_origin(text) == without_origin(direct)
+        digest = hashlib.sha256((tmp_path / f"{source}.py").read_bytes()).hexdigest()
+        assert digest in text and text.count(openai.ORIGIN) == direct.count(openai.ORIGIN)
+
+
+@mypy_runs
+def test_vendored_copies_pass_mypy_strict(tmp_path: pathlib.Path) -> None:
+    for number, only in enumerate(["beta.threads", "responses,files"]):
+        (tmp_path / f"copy{number}.py").write_text(vendored(tmp_path, only), encoding="utf-8")
+    done = mypy(str(tmp_path / "copy0.py"), str(tmp_path / "copy1.py"))
+    assert done.returncode == 0, done.stdout
+
+
+def test_vendor_names_the_nearest_of_an_unknown_resource_and_lists_them() -> None:
+    done = run_command("vendor", "--only", "chat,fils")
+    assert done.returncode == 2 and not done.stdout
+    assert "there is no resource 'fils'; near are files" in done.stderr
+    assert "see vendor --list" in run_command("vendor", "--only", "zzz").stderr
+    assert "say --only" in run_command("vendor").stderr
+    own = run_command("vendor", "--only", "models", "-o", "openai_lite.py")
+    assert own.returncode == 2 and "would overwrite the source" in own.stderr
+    lost = run_command("vendor", "--only", "models", "-o", "/no/such/x.py")
+    assert lost.returncode == 2 and "No such file" in lost.stderr
+    rows = [line.split() for line in run_command("vendor", "--list").stdout.splitlines()]
+    sizes = {name: int(lines) for name, lines, *_ in rows}
+    assert set(sizes) >= {*OpenAI.__mro__[2].__annotations__} - {
+        "with_raw_response", "with_streaming_response"
+    }
+    assert sizes["models"] < 50 < sizes["beta.threads"] < sizes["beta"]
+
+
+def test_the_source_is_read_from_wherever_the_module_is(tmp_path: pathlib.Path) -> None:
+    digest = hashlib.sha256((HERE / "openai_lite.py").read_bytes()).hexdigest()
+    assert run_command("sha256").stdout == f"{digest}  {HERE / 'openai_lite.py'}\n"
+    archive = str(tmp_path / "a.zip")
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(str(HERE / "openai_lite.py"), "openai_lite.py")
+    done = run_command("sha256", cwd=tmp_path, PYTHONPATH=archive)
+    assert done.stdout == f"{digest}  {os.path.join(archive, 'openai_lite.py')}\n"
+    text = vendored(tmp_path, "models", PYTHONPATH=archive)
+    assert digest in text
+    (tmp_path / "bare").mkdir()
+    compiled = str(tmp_path / "bare" / "openai_lite.pyc")
+    py_compile.compile(str(HERE / "openai_lite.py"), compiled)
+    for command in (["vendor", "--only", "models"], ["sha256"]):
+        done = run_command(*command, cwd=tmp_path / "bare")
+        assert done.returncode == 2 and not done.stdout
+        assert "there is no source of openai_lite to read" in done.stderr
+
+
+def test_the_self_test_tries_every_kind_of_call_and_fails_where_one_does(
+    tmp_path: pathlib.Path
+) -> None:
+    done = run_command("selftest", HTTP_PROXY="http://127.0.0.1:1", OPENAI_ORG_ID="org")
+    assert done.returncode == 0 and not done.stderr, done.stdout
+    checks = ["JSON call", "error", "retry", "stream", "upload", "pages", "async"]
+    assert re.findall(r"^ok (\w+(?: call)?) +\d+ ms$", done.stdout, re.M) == checks
+    code = "import sys, openai_lite as o; {}; sys.exit(o.main(['selftest']))"
+    for breakage, broken in (
+        ("o.encode_json = lambda body: b'{}'", ["JSON call", "async"]),
+        ("o.should_retry = lambda *_: False", ["retry"]),
+        ("o.MultipartBody.blocks = lambda self: [b'-' * self.length]", ["upload"]),
+        ("o.ByLastItem.next_page_info = lambda self: None", ["pages"]),
+    ):
+        done = python("-c", code.format(breakage))
+        assert done.returncode == 1
+        assert re.findall(r"^!! (\w+(?: call)?) ", done.stdout, re.M) == broken, done.stdout
+    vendored(tmp_path, "models")
+    done = python("-c", "import sys, my_openai; sys.exit(my_openai.main(['selftest']))", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_console_script_leads_to_the_sub_commands() -> None:
+    found = re.search(
+        r'^openai-lite = "openai_lite:(\w+)"$', (HERE / "pyproject.toml").read_text(), re.M
+    )
+    assert found and callable(getattr(openai, found.group(1)))
+    done = python("openai_lite.py", "sha256")
+    assert done.returncode == 0 and done.stdout.endswith("openai_lite.py\n"), done.stderr
+    assert python("-m", "openai_lite", "sha256").stdout.split()[0] == done.stdout.split()[0]
+    assert python("openai_lite.py").returncode == 2
 
 
 ########################################################################
@@ -11663,10 +11874,6 @@ def test_every_line_is_ascii_and_at_most_100_columns() -> None:
             assert line.isascii() if hasattr(line, "isascii") else True, f"{path.name}:{number}"
             assert len(line) <= 100 and line == line.rstrip(), f"{path.name}:{number}"
         assert path.read_text(encoding="utf-8").startswith("# SPDX-License-Identifier: MIT\n")
-
-
-CHECKED = sys.version_info >= (3, 10)
-mypy_runs = pytest.mark.skipif(not CHECKED, reason="mypy needs Python 3.10")
 
 
 def mypy(*paths: str) -> "subprocess.CompletedProcess[str]":
