@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Draw a picture and read a text aloud, both into files in the current folder.
+"""Draw a picture and read a text aloud, into files in the current folder; then write it down.
 
     python3 examples/images_and_speech.py
 
@@ -8,7 +8,9 @@ With OPENAI_API_KEY set it calls the API, else the local server that lies beside
     wrote whale.png
     speech.mp3: ... bytes of 1697
     wrote speech.mp3
+    it says: Whales sing.
 """
+import pathlib
 from typing import Optional
 
 from local_server import stand_in
@@ -30,3 +32,5 @@ with OpenAI() as client:
     )
     speech.write_to_file("speech.mp3")
     print("\nwrote speech.mp3")
+    heard = client.audio.transcriptions.create(model="whisper-1", file=pathlib.Path("speech.mp3"))
+    print("it says:", heard.text)
