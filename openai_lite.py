@@ -20325,8 +20325,8 @@ class Anatomy:
         dropped = {node for _, node in self.groups.values() if node not in kept}
         whole = {self.groups[path][0] for path in paths if covered(path, wanted)}
         for cls in {self.groups[path][0] for path in paths} - whole:
-            body = self.defined[cls][0].node.body
-            dropped.update(node for node in body if hasattr(node, "decorator_list"))
+            body = self.defined[cls][0].node.body[1:]  # without the docstring
+            dropped.update(node for node in body if not isinstance(node, self.ast.AnnAssign))
         return dropped
 
     def public(self) -> List[str]:
@@ -20375,6 +20375,7 @@ class Anatomy:
             )
 
         before = -1
+        shorter = []
         while before != len(kept):
             before = len(kept)
             for piece in [p for p in kept - reached if lacks(self.needs(p, dropped))]:
@@ -20383,9 +20384,12 @@ class Anatomy:
                     for row in zip(table.keys, table.values):
                         if lacks(self.mentioned(row[1], dropped, False)):
                             dropped.update(row)
+                    shorter.append((piece, piece.mentions))
                     piece.mentions = self.mentioned(piece.node, dropped, False)
                 if lacks(self.needs(piece, dropped)):
                     kept.discard(piece)
+        for piece, mentions in reversed(shorter):
+            piece.mentions = mentions  # for another part of the same file
         return kept, dropped, wanted
 
     def text(self, kept: Set[Piece], dropped: Set[Any], origin: str) -> str:
@@ -20836,7 +20840,7 @@ class ShellTypes:
 
     same = {
         "Iterable": "List", "Sequence": "List", "Mapping": "Dict", "Like": "Union",
-        "Required": "Union",
+        "Required": "Union", "Callable": "Dict",  # which no shell can give
     }
 
     def __getitem__(self, name: str) -> Any:

@@ -10792,8 +10792,7 @@ def test_every_resource_of_the_client_is_a_resource_of_the_module(
         if not name.startswith("with_"):
             assert isinstance(getattr(openai, name), openai.Resource)
     tree = ast.parse(SOURCE)
-    shown = [node for node in tree.body if isinstance(node, ast.If)
-             and getattr(node.test, "id", "") == "TYPE_CHECKING"][-1]
+    shown = [node for node in tree.body if isinstance(node, ast.If) and node.orelse][-1]
     for_checkers = [n.target.id for n in shown.body
                     if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
     assert for_checkers == [n for n in openai.API.__annotations__ if not n.startswith("with_")]
@@ -11068,6 +11067,27 @@ def test_a_vendored_copy_has_what_its_resources_need_and_little_else(
     contents = re.findall(r"^    (\d+\. .*)$", head.partition("CONTENTS")[2], re.M)
     assert contents == BANNER.findall(text)
     assert "\n\n\n\n" not in text and max(map(len, text.split("\n"))) <= 100
+
+
+def test_any_resource_can_be_vendored_alone(tmp_path: pathlib.Path) -> None:
+    anatomy = openai.Anatomy(SOURCE)
+    assert len(anatomy.groups) > 100
+    deep = ["beta.threads.runs.steps", "admin.organization.projects.api_keys"]
+    for name in deep + [name for name in sorted(anatomy.groups) if name.count(".") < 2][::6]:
+        kept, dropped, _ = anatomy.part({name})
+        path = tmp_path / f"{name}.py"
+        path.write_text(anatomy.text(kept, dropped, openai.ORIGIN), encoding="utf-8")
+        module = fresh(path)
+        resource = functools.reduce(getattr, name.split("."), module.OpenAI(api_key=KEY))
+        for endpoint in vars(type(resource)).values():
+            if isinstance(endpoint, module.Endpoint):
+                endpoint.make_method()
+                module.result_type(endpoint.page)
+                module.result_type(endpoint.item or endpoint.event)
+        for cls in [cls for cls in vars(module).values() if isinstance(cls, type)]:
+            if issubclass(cls, module.BaseModel) and cls is not module.BaseModel:
+                module.plan_of(cls)
+        assert [public for public in module.__all__ if not hasattr(module, public)] == []
 
 
 def test_a_copy_with_all_resources_is_the_file_itself(tmp_path: pathlib.Path) -> None:
