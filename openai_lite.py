@@ -4337,10 +4337,7 @@ else:
             def method(api, *args, **kwargs):
                 return api._client._call(self.prepare(api, args, kwargs))
 
-            method.__name__, method.__doc__ = self.stub.__name__, self.stub.__doc__
-            method.__qualname__ = self.stub.__qualname__
-            method.__wrapped__ = self.stub  # for help(), inspect.signature and editors
-            self.method = method
+            self.method = looking_like(self.stub, method)
             return method
 
         def bind(self, args, kwargs):
@@ -4459,6 +4456,13 @@ else:
 
 
 OPTION_NAMES = ("extra_headers", "extra_query", "extra_body", "timeout", "progress")
+
+
+def looking_like(stub: Any, method: Any) -> Any:
+    """`method`, in the eyes of help(), inspect.signature and editors, is `stub`."""
+    method.__name__, method.__doc__ = stub.__name__, stub.__doc__
+    method.__qualname__, method.__wrapped__ = stub.__qualname__, stub
+    return method
 
 
 def named_files(name: str, value: Any) -> List[Tuple[str, Any]]:
@@ -4633,9 +4637,7 @@ else:
                 api._quiet = True
             return api._client._take(steps(api, *args, **kwargs))
 
-        method.__name__, method.__doc__ = steps.__name__, steps.__doc__
-        method.__qualname__, method.__wrapped__ = steps.__qualname__, steps
-        return method
+        return looking_like(steps, method)
 
 
 def handled(endpoint: Any) -> Any:
@@ -4650,9 +4652,7 @@ def handled(endpoint: Any) -> Any:
         call.body = dict(call.body, stream=True)
         return manage_run(api._client, call, event_handler)
 
-    method.__name__, method.__doc__ = endpoint.stub.__name__, endpoint.stub.__doc__
-    method.__qualname__ = endpoint.stub.__qualname__
-    return method
+    return looking_like(endpoint.stub, method)
 
 
 def helped_by(name: str) -> Dict[str, str]:
@@ -6145,7 +6145,8 @@ class Responses(Resource[C]):
             state = ResponseStreamState(
                 text_format=kind, input_tools=tools, starting_after=after
             )
-            return stream_manager(self, call, state, ResponseStream, AsyncResponseStream)
+            stream = AsyncResponseStream if self._client.is_async else ResponseStream
+            return stream_manager(self._client, call, lambda raw: stream(raw, state))
 
     def _retrieve_plain(
         self, response_id: str, *, stream: Optional[Literal[False]] = ...,
@@ -8296,9 +8297,8 @@ class ChatCompletions(Resource[C]):
                 response_format=kind, input_tools=params.get("tools", omit)
             )
             call = ChatCompletions.create.prepare(self, (), params)
-            return stream_manager(
-                self, call, state, ChatCompletionStream, AsyncChatCompletionStream
-            )
+            stream = AsyncChatCompletionStream if self._client.is_async else ChatCompletionStream
+            return stream_manager(self._client, call, lambda raw: stream(raw, state))
 
     @GET("/chat/completions/{completion_id}")
     def retrieve(self, completion_id: str, **options: Unpack[Options]) -> ChatCompletion:
@@ -17548,9 +17548,9 @@ class ChatCompletionStreamState(Generic[T]):
                 self._choices[piece.index] = ChoiceState(self._kind, self._tools)
             choice = self._choices[piece.index]
             events += choice.add(piece)
-            if choice.parses() and piece.finish_reason == "length":
+            if piece.finish_reason == "length" and choice.parses():
                 raise LengthFinishReasonError(completion=self._snapshot())
-            if choice.parses() and piece.finish_reason == "content_filter":
+            if piece.finish_reason == "content_filter" and choice.parses():
                 raise ContentFilterFinishReasonError(completion=self._snapshot())
             events += choice.done(piece)
         return events
@@ -17775,8 +17775,12 @@ class ToolCallState:
 
     def parsed_later(self) -> Callable[[], Any]:
         now = self.arguments.later()
-        strict = any(is_strict(tool, self.name()) for tool in self.tools)
-        return lambda: partial_json(now()) if strict and now().strip() else None
+
+        def parsed() -> Any:
+            strict = any(is_strict(tool, self.name()) for tool in self.tools)
+            return partial_json(now()) if strict and now().strip() else None
+
+        return parsed
 
     def so_far(self, partly: bool) -> Dict[str, Any]:
         call = dict(self.fields)
@@ -18003,6 +18007,16 @@ def parsed_text(text: str, kind: Any, phase: Optional[str]) -> Any:
 
 def parsed_response(parsed: Any, kind: Any, tools: List[Any]) -> Any:
     """The JSON of a response with what `kind` and `tools` make of it."""
+    try:
+        return parsed_output(parsed, kind, tools)
+    except OutputParseError as err:
+        cut = (parsed.get("incomplete_details") or {}).get("reason")
+        if not cut:
+            raise
+        raise OutputParseError(f"the answer was cut ({cut}): {err}", text=err.text) from None
+
+
+def parsed_output(parsed: Any, kind: Any, tools: List[Any]) -> Any:
     for item in parsed.get("output") or () if isinstance(parsed, dict) else ():
         if item.get("type") == "message":
             for part in item.get("content") or ():
@@ -18137,15 +18151,23 @@ class AsyncStreamManager(Generic[T]):
             await self._stream.close()
 
 
-def stream_manager(api: Any, call: Call, state: Any, stream: Any, async_stream: Any) -> Any:
-    """What a stream() method returns, by the kind of the client."""
-    if not api._client.is_async:
-        return StreamManager(lambda: stream(api._client._perform(call), state))
+def stream_manager(
+    client: Any, call: Call, made: Callable[[Any], Any], before: Callable[[], object] = bool
+) -> Any:
+    """What a method that streams returns: `with` calls `before`, and then the API.
 
-    async def start() -> Any:
-        return async_stream(await api._client._perform(call), state)
+    It gives what was `made` of the Stream, or AsyncStream, that came.
+    """
 
-    return AsyncStreamManager(start)
+    def start() -> Any:
+        before()
+        return made(client._perform(call))
+
+    async def start_async() -> Any:
+        before()
+        return made(await client._perform(call))
+
+    return AsyncStreamManager(start_async) if client.is_async else StreamManager(start)
 
 
 class ChatCompletionStream(EventStream["ChatCompletionStreamEvent[T]"], Generic[T]):
@@ -18395,9 +18417,10 @@ class RunHandler:
         self._run_stream: Any = None
         self._run_read_all = False  # the stream's `completed` is known a batch of events earlier
 
-    def _init(self, stream: Any) -> None:
+    def _init(self, stream: Any) -> Self:
         self._run_unused()
         self._run_stream = stream
+        return self
 
     def _run_unused(self) -> None:
         if self._run_stream is not None:
@@ -18663,23 +18686,9 @@ def is_timeout(err: BaseException) -> bool:
 
 def manage_run(client: Any, call: Call, handler: Any) -> Any:
     """What the streaming methods of runs return: `with` sends the call and gives the handler."""
-    if isinstance(client, OpenAI):
-        return StreamManager(lambda: start_run(client, call, handler or AssistantEventHandler()))
-    return AsyncStreamManager(
-        lambda: start_async_run(client, call, handler or AsyncAssistantEventHandler())
-    )
-
-
-def start_run(client: Any, call: Call, handler: HandlerT) -> HandlerT:
-    handler._run_unused()
-    handler._init(client._perform(call))
-    return handler
-
-
-async def start_async_run(client: Any, call: Call, handler: AsyncHandlerT) -> AsyncHandlerT:
-    handler._run_unused()
-    handler._init(await client._perform(call))
-    return handler
+    if handler is None:
+        handler = AsyncAssistantEventHandler() if client.is_async else AssistantEventHandler()
+    return stream_manager(client, call, handler._init, before=handler._run_unused)
 
 
 # ---- 9.5 Polling ----

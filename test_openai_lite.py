@@ -10625,6 +10625,111 @@ def test_official_parse_sends_and_finds_the_same(dotted: str) -> None:
     else:
         assert found[0].output_parsed == found[1].output_parsed == kind(x=1, y=2)
         assert found[0].output[1].parsed_arguments == kind(x=1, y=2)
+def as_sent(completion: Any) -> Any:
+    """What two answers to one request have in common: not the ids and times, nor what is ours."""
+    def clean(value: Any) -> Any:
+        if isinstance(value, dict):
+            left_out = ("id", "created", "created_at", "completed_at", "usage", "call_id")
+            kept = {k: clean(v) for k, v in value.items() if k not in left_out and v != []}
+            return {k: v for k, v in kept.items() if v is not None}
+        return [clean(item) for item in value] if isinstance(value, list) else value
+
+    return clean(json.loads(openai.encode_json(completion)))
+
+
+def asking(text: str) -> List[Any]:
+    return [{"role": "user", "content": text}]
+
+
+WEATHER = {"type": "function", "function": {"name": "get_weather", "strict": True, "parameters": {
+    "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"],
+    "additionalProperties": False}}}
+TIME = json.loads(json.dumps(WEATHER).replace("get_weather", "get_time"))
+
+
+@BOTH
+@pytest.mark.parametrize("asked", [
+    {"messages": asking("hello")},
+    {"messages": asking("hello"), "n": 3},
+    {"messages": asking("hello"), "logprobs": True, "top_logprobs": 2},
+    {"messages": asking("please refuse")},
+    {"messages": asking("get_weather and get_time, city: Oslo"), "tools": [WEATHER, TIME]},
+    {"messages": asking("hello"), "response_format": Solution},
+], ids=["text", "three", "logprobs", "refusal", "tools", "parsed"])
+def test_a_chat_stream_of_the_local_server_adds_up_to_its_plain_answer(
+    make: Any, asked: Dict[str, Any], server: Any
+) -> None:
+    client = make(api_key=KEY, base_url=server.url)
+    plain = call(client, "chat.completions.parse", model="m", **asked)
+
+    async def streamed() -> Any:
+        async with client, client.chat.completions.stream(model="m", **asked) as stream:
+            return await stream.get_final_completion()
+
+    if make is OpenAI:
+        with client.chat.completions.stream(model="m", **asked) as stream:
+            final = stream.get_final_completion()
+    else:
+        final = asyncio.run(streamed())
+    assert as_sent(final) == as_sent(plain)
+    assert [c.message.parsed for c in final.choices] == [c.message.parsed for c in plain.choices]
+
+
+@BOTH
+@pytest.mark.parametrize("asked", [
+    {"input": "hello"},
+    {"input": "hello", "reasoning": {"effort": "low"}},
+    {"input": "hello", "include": ["message.output_text.logprobs"]},
+    {"input": "please refuse"},
+    {"input": "get_weather and get_time, city: Oslo", "tools": [WEATHER, TIME]},
+    {"input": "hello", "max_output_tokens": 3},
+    {"input": "please fail"},
+    {"input": "hello", "text_format": Solution},
+], ids=["text", "reasoning", "logprobs", "refusal", "tools", "cut", "failed", "parsed"])
+def test_a_response_stream_of_the_local_server_adds_up_to_its_plain_answer(
+    make: Any, asked: Dict[str, Any], server: Any
+) -> None:
+    client = make(api_key=KEY, base_url=server.url)
+    plain = call(client, "responses.parse", model="m", **asked)
+
+    async def streamed() -> Any:
+        async with client, client.responses.stream(model="m", **asked) as stream:
+            return await stream.get_final_response()
+
+    if make is OpenAI:
+        with client.responses.stream(model="m", **asked) as stream:
+            final = stream.get_final_response()
+    else:
+        final = asyncio.run(streamed())
+    assert as_sent(final) == as_sent(plain) and final.output_parsed == plain.output_parsed
+
+
+def test_an_answer_that_was_cut_before_it_could_be_parsed_says_so(client: OpenAI) -> None:
+    with pytest.raises(openai.OutputParseError, match=r"was cut \(max_output_tokens\): .*not JSON"):
+        client.responses.parse(
+            model="m", input="hello", text_format=Solution, max_output_tokens=2)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("text", ["hello", "draw", "code and draw"])
+def test_what_a_handler_has_in_the_end_is_what_the_local_server_stored(
+    text: str, client: OpenAI
+) -> None:
+    made = client.beta.assistants.create(model="m", tools=[{"type": "code_interpreter"}])
+    thread: Any = {"messages": asking(text)}
+    with client.beta.threads.create_and_run_stream(
+        assistant_id=made.id, thread=thread
+    ) as handler:
+        messages, steps = handler.get_final_messages(), handler.get_final_run_steps()
+        run = handler.get_final_run()
+    threads = client.beta.threads
+    assert run == threads.runs.retrieve(run.id, thread_id=run.thread_id)
+    for message in messages:
+        assert message == threads.messages.retrieve(message.id, thread_id=run.thread_id)
+    stored = threads.runs.steps.list(run.id, thread_id=run.thread_id, order="asc")
+    assert steps == list(stored) and len(steps) >= 1
+
+
 ########################################################################
 ## 10. Providers
 ########################################################################
