@@ -100,6 +100,10 @@ from openai_lite import AsyncOpenAI, OpenAI  # noqa: E402
 
 KEY = "sk-test-0123456789abcdef"
 
+# A shell starts what runs in the background with SIGINT ignored, and children inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ########################################################################
 ## Helpers
 ########################################################################
@@ -121,6 +125,7 @@ class RawServer:
         self.answers = list(answers)
         self.requests: List[Tuple[str, bytes]] = []
         self.connections = 0
+        self.closing = False
         self.tls = tls
         self.lock = threading.Lock()
         self.listener = socket.socket()
@@ -135,8 +140,14 @@ class RawServer:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
+        # The thread must be gone before the descriptor is: the next server may get the same number,
+        # and this thread would then answer in its place.
+        self.closing = True
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)  # ends accept() on Linux
+        except OSError:
+            socket.create_connection(("127.0.0.1", self.port), 10).close()  # and this elsewhere
+        self.thread.join(10)
         self.listener.close()
 
     def accept(self) -> None:
@@ -144,6 +155,9 @@ class RawServer:
             try:
                 conn, _ = self.listener.accept()
             except OSError:
+                return
+            if self.closing:
+                conn.close()
                 return
             self.connections += 1
             threading.Thread(target=self.serve, args=(conn,), daemon=True).start()
@@ -2523,7 +2537,6 @@ def interrupt():
     os.kill(os.getpid(), signal.SIGINT)
 if phase == "connect":
     open(marker, "w").close()
-signal.signal(signal.SIGINT, signal.default_int_handler)
 threading.Thread(target=interrupt, daemon=True).start()
 try:
     call()
@@ -5361,7 +5374,6 @@ async def main():
         threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
         async for _ in await client.responses.create(model="m", input="x", stream=True):
             pass
-signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     asyncio.run(main())
 except KeyboardInterrupt:
