@@ -129,6 +129,7 @@ if TYPE_CHECKING:
     StringDict = Dict[str, Any]
 else:
     from _collections_abc import Iterable, Iterator, Mapping  # which `os` has loaded
+    from _thread import RLock
 
     StringMapping = Mapping
     StringDict = dict
@@ -2940,6 +2941,97 @@ class BaseModel:
         return restore_model, (type(self), self.__dict__, self._request_id)
 
 
+if TYPE_CHECKING:
+    TYPES: Dict[str, Any]
+
+    def draft_classes(draft: bool) -> None: ...
+else:
+
+    class Draft:
+        """What a class statement of section 8 leaves: a class as soon as somebody needs it.
+
+        Of the 650 classes there a program needs a few dozen, and to make one takes Python 7 us and
+        2 KB, to run its statement alone a quarter of that.  Whoever looks a type up by its name
+        (`type_named`, or from outside as `openai_lite.Model`) gets the class made.
+        """
+
+        __slots__ = ("name", "bases", "body", "made")
+        lock = RLock()
+
+        def __getitem__(self, _):  # of which types, is for checkers
+            return self
+
+        def __mro_entries__(self, bases):
+            return (SOME_DRAFT if Drafting.on else self.finished(),)
+
+        def finished(self):
+            """The class, one and the same for all threads."""
+            with self.lock:
+                if self.made is None:
+                    bases = self.body.pop("__orig_bases__", self.bases)
+                    made = type(self.name, tuple(map(finished, bases)), self.body)
+                    self.made = globals()[self.name] = made
+            return self.made
+
+    class Drafting(type):
+        """The metaclass of what stands in for BaseModel and its like: subclasses become drafts."""
+
+        on = False
+
+        def __new__(meta, name, bases, body, total=True):
+            draft = Draft()
+            draft.name, draft.bases, draft.body, draft.made = name, bases, body, None
+            return draft
+
+        def __getitem__(cls, _):
+            return cls
+
+    def stand_in(cls):
+        return type.__new__(Drafting, cls.__name__, (), {"made": cls})
+
+    SOME_DRAFT = stand_in(object)
+
+    def draft_classes(draft):
+        """Have class statements make drafts from here on, or classes again."""
+        space = globals()
+        for name in ("BaseModel", "Resource", "Options"):
+            space[name] = stand_in(space[name]) if draft else space[name].made
+        Drafting.on = draft
+
+    def finished(kind):
+        """A type without drafts in it."""
+        if kind.__class__ is Draft:
+            return kind.finished()
+        if kind.__class__ is Drafting:
+            return kind.made
+        if kind.__class__ is Kind:
+            kind.__args__ = tuple(map(finished, kind.__args__))
+        return kind
+
+    class Types(dict):
+        """{name: type} for those of section 8; a Kind for what is no class."""
+
+        def __init__(self):
+            self.waiting = {}
+
+        def __missing__(self, name):
+            found = self[name] = finished(self.waiting[name])
+            return found
+
+        def get(self, name, default=None):
+            return self[name] if name in self.waiting else default
+
+        def collect(self):
+            """Take them from the top level of the module, where no one is to meet them unmade."""
+            space, kinds = globals(), (Draft, Kind)
+            found = {name: kind for name, kind in space.items() if kind.__class__ in kinds}
+            for name in found:
+                del space[name]
+            self.waiting.update(found)
+
+    TYPES = Types()
+
+
 def restore_model(cls: Any, fields: Dict[str, Any], request_id: Optional[str]) -> Any:
     restored = object.__new__(cls)
     restored.__dict__.update(fields)
@@ -3028,9 +3120,21 @@ def resolve(annotation: Any, cls: Any) -> Any:
     if cls.__module__ != __name__:
         space = getattr(sys.modules.get(cls.__module__), "__dict__", space)
     try:
-        return eval(annotation, space, ALIASES)
+        return eval(annotation, space, TYPES)
     except Exception:
         return Any  # a user's class may be annotated with what exists for checkers only
+
+
+def type_named(kind: Any) -> Any:
+    """The type that a text such as "ChatCompletion" or "List[Model]" means."""
+    if not isinstance(kind, str):
+        return kind
+    if kind not in types_named:
+        types_named[kind] = eval(kind, globals(), TYPES)
+    return types_named[kind]
+
+
+types_named: Dict[str, Any] = {}
 
 
 def parts_of(kind: Any) -> Tuple[str, Any]:
@@ -3196,8 +3300,8 @@ def best_variant(models: Sequence[Any], value: Dict[str, Any]) -> Any:
 
 
 def decode(kind: Any, value: Any) -> Any:
-    """Parsed JSON as `kind`; data that the type does not foresee is left as it is."""
-    convert = converter(kind)
+    """Parsed JSON as `kind`, a type or its name; what the type does not foresee stays as it is."""
+    convert = converter(type_named(kind))
     return value if convert is None else convert(value)
 
 
@@ -3422,7 +3526,7 @@ class StreamReader:
     def __init__(self, response: HTTPResponse, cast_to: Any, secrets: Sequence[str] = ()) -> None:
         self.response, self.convert, self.secrets = response, converter(cast_to), secrets
         # Where an error is an event like others; a vendored copy may lack it.
-        self.raises = cast_to is not ALIASES.get("AgentSessionEvent", omit)
+        self.raises = cast_to is not TYPES.get("AgentSessionEvent", omit)
         self.decoder = JSONEventDecoder()
         self.count = 0
         self.bytes = 0
@@ -4063,7 +4167,7 @@ def find_group(kind: Any, name: str) -> Tuple[Any, Optional[str]]:
             declared = own_annotations(cls).get(name) if name[0] != "_" else None
             if declared:
                 views = {"with_raw_response": "raw", "with_streaming_response": "streamed"}
-                group = globals()[declared.partition("[")[0]]
+                group = type_named(declared.partition("[")[0])
                 found_groups[kind, name] = group, views.get(name)
                 break
         else:
@@ -4289,9 +4393,14 @@ else:
         adjust = None  # changes the Call that came of all this
         method = None  # what make_method() made
 
-        def __init__(self, verb, path, stub, details):
-            self.verb, self.path, self.stub = verb, path, stub
-            self.__dict__.update(details)
+        def __init__(self, path, **details):
+            self.path = path
+            if details:
+                self.__dict__.update(details)
+
+        def __call__(self, stub):  # as the decorator that it is
+            self.stub = stub
+            return self
 
         def __get__(self, api, owner=None):
             if api is None:
@@ -4310,7 +4419,7 @@ else:
             required = [name for name in names if name not in defaults]
             names = list(names)
             options = self.stub.__annotations__[code.co_varnames[count]]  # "Unpack[SomeParams]"
-            for cls in reversed(globals()[options[7:-1]].__mro__):
+            for cls in reversed(type_named(options[7:-1]).__mro__):
                 for name, kind in (
                     own_annotations(cls).items() if cls.__module__ == __name__ else ()
                 ):
@@ -4445,14 +4554,14 @@ else:
         def __repr__(self):
             return f"<Endpoint {self.verb} {self.path}>"
 
-    def GET(path, **details):
-        return lambda stub: Endpoint("GET", path, stub, details)
+    class GET(Endpoint):
+        verb = "GET"
 
-    def POST(path, **details):
-        return lambda stub: Endpoint("POST", path, stub, details)
+    class POST(Endpoint):
+        verb = "POST"
 
-    def DELETE(path, **details):
-        return lambda stub: Endpoint("DELETE", path, stub, details)
+    class DELETE(Endpoint):
+        verb = "DELETE"
 
 
 OPTION_NAMES = ("extra_headers", "extra_query", "extra_body", "timeout", "progress")
@@ -4473,17 +4582,6 @@ def named_files(name: str, value: Any) -> List[Tuple[str, Any]]:
         return [(name + "[]", file) for file in value]
     return [(name, value)]
 
-
-RESULT_NAMES: Dict[str, Any] = {}  # the types that return annotations name
-
-
-def result_type(kind: Any) -> Any:
-    """The type that an annotation such as "ChatCompletion" means."""
-    if not isinstance(kind, str):
-        return kind
-    if kind not in RESULT_NAMES:
-        RESULT_NAMES[kind] = eval(kind, globals(), ALIASES)
-    return RESULT_NAMES[kind]
 
 # ---- 6.4 Undocumented endpoints ----
 
@@ -4805,7 +4903,7 @@ class BaseClient(API[C]):
         if data_residency is not None:
             if base_url is not None or websocket_base_url is not None:
                 raise ValueError("give data_residency or a base URL, not both")
-            known = ALIASES["DataResidency"]
+            known = type_named("DataResidency")
             if data_residency not in known.__args__:
                 raise ValueError(f"data_residency must be one of {', '.join(known.__args__)}")
             region = "" if data_residency == "global" else data_residency + "."
@@ -5142,9 +5240,9 @@ class BaseClient(API[C]):
             stream_class: Any = AsyncStream if self.is_async else Stream
             if call.stream_cls is not None:
                 event = (getattr(call.stream_cls, "__args__", None) or (call.cast,))[0]
-            stream = stream_class(cast_to=result_type(event), response=response, client=self)
+            stream = stream_class(cast_to=type_named(event), response=response, client=self)
             return stream if call.wrap is None else call.wrap(self, stream, call)
-        cast = result_type(call.cast)
+        cast = type_named(call.cast)
         if cast is None or cast is NoneType:
             return None
         if cast is HttpxBinaryResponseContent:
@@ -5176,7 +5274,7 @@ class BaseClient(API[C]):
         if not isinstance(parsed, dict) or not isinstance(parsed.get("data") or [], list):
             raise unexpected(response, "a list with a `data` field")
         parsed.setdefault("data", [])
-        convert = converter(result_type(call.item)) if call.item is not None else None
+        convert = converter(type_named(call.item)) if call.item is not None else None
         if convert is not None:
             try:
                 convert_list(convert, parsed["data"])
@@ -5787,6 +5885,9 @@ else:
             return self.__dict__[key]
 
 
+draft_classes(True)  # 5.1: from here on, a class is made when it is needed
+
+
 SortOrder = Literal["asc", "desc"]
 
 
@@ -6132,14 +6233,14 @@ class Responses(Resource[C]):
                         if others else "starting_after needs a response_id"
                     )
                 params.setdefault("include", [])
-                endpoint = Responses.retrieve
+                endpoint = type(self).retrieve
             else:
                 for name in ("input", "model"):
                     if name not in params:
                         raise ValueError(f"a new response needs {name}; an old one, response_id")
                 text_for_class(params, kind)
-                endpoint = Responses.create
-            if not tools or endpoint is Responses.retrieve:
+                endpoint = type(self).create
+            if not tools or endpoint is type(self).retrieve:
                 del params["tools"]
             call = endpoint.prepare(self, (), dict(params, stream=True))
             state = ResponseStreamState(
@@ -8296,7 +8397,7 @@ class ChatCompletions(Resource[C]):
             state = ChatCompletionStreamState(
                 response_format=kind, input_tools=params.get("tools", omit)
             )
-            call = ChatCompletions.create.prepare(self, (), params)
+            call = type(self).create.prepare(self, (), params)
             stream = AsyncChatCompletionStream if self._client.is_async else ChatCompletionStream
             return stream_manager(self._client, call, lambda raw: stream(raw, state))
 
@@ -11730,7 +11831,7 @@ class Webhooks(Resource[C]):
         self.verify_signature(payload, headers, secret=secret)
         import json
 
-        event: UnwrapWebhookEvent = decode(result_type("UnwrapWebhookEvent"), json.loads(payload))
+        event: UnwrapWebhookEvent = decode("UnwrapWebhookEvent", json.loads(payload))
         return event
 
     def verify_signature(
@@ -16496,6 +16597,9 @@ class SpendParams(Options, total=False):
 ## 9. Helpers: what takes more than one call, or more than JSON
 ########################################################################
 
+draft_classes(False)
+
+
 # ---- 9.1 Structured outputs ---- https://platform.openai.com/docs/guides/structured-outputs
 #
 # One walk over a type gives a Shape: its JSON schema, and the function that makes the type of such
@@ -16617,7 +16721,7 @@ def evaluated(text: str, module: Optional[str], owner: Any, where: str) -> Any:
     space = getattr(owner, "__globals__", None) or getattr(sys.modules.get(module), "__dict__", {})
     names = {name: it for name, it in vars(owner).items() if isinstance(it, type)}
     if module == __name__:
-        space, names = globals(), ALIASES
+        space, names = globals(), TYPES
     outer = [part.rpartition(".")[2] for part in owner.__qualname__.split(".<locals>")[:-1]]
     frame: Any = sys._getframe() if outer else None
     while frame is not None:
@@ -17562,7 +17666,7 @@ class ChatCompletionStreamState(Generic[T]):
         return dict(self._fields, object="chat.completion", choices=choices)
 
     def _snapshot(self) -> ParsedChatCompletion[T]:
-        snapshot: ParsedChatCompletion[T] = decode(ParsedChatCompletion, self._so_far(True))
+        snapshot: ParsedChatCompletion[T] = decode("ParsedChatCompletion", self._so_far(True))
         return snapshot
 
     @property
@@ -17579,7 +17683,7 @@ class ChatCompletionStreamState(Generic[T]):
     def get_final_completion(self) -> ParsedChatCompletion[T]:
         """The answer, parsed as by chat.completions.parse().  Ask when the stream has ended."""
         parsed = parsed_chat(self._so_far(), self._kind, self._tools)
-        completion: ParsedChatCompletion[T] = decode(ParsedChatCompletion, parsed)
+        completion: ParsedChatCompletion[T] = decode("ParsedChatCompletion", parsed)
         return completion
 
 
@@ -17810,9 +17914,9 @@ def parsed_chat(parsed: Any, kind: Any, tools: List[Any]) -> Any:
     """The JSON of a chat completion with what `kind` and `tools` make of it."""
     for choice in parsed.get("choices") or () if isinstance(parsed, dict) else ():
         if choice.get("finish_reason") == "length":
-            raise LengthFinishReasonError(completion=decode(ChatCompletion, parsed))
+            raise LengthFinishReasonError(completion=decode("ChatCompletion", parsed))
         if choice.get("finish_reason") == "content_filter":
-            raise ContentFilterFinishReasonError(completion=decode(ChatCompletion, parsed))
+            raise ContentFilterFinishReasonError(completion=decode("ChatCompletion", parsed))
         message = choice.get("message") or {}
         content = message.get("content")
         message["parsed"] = None
@@ -17931,7 +18035,7 @@ class ResponseStreamState(Generic[T]):
             item = self._items.get(event.output_index, {})
             parsed = parsed_text(event.text, self._kind, item.get("phase"))
             return restore_model(ParsedTextDoneEvent, dict(fields, parsed=parsed), None)
-        elif isinstance(fields.get("response"), Response):
+        elif isinstance(fields.get("response"), type_named("Response")):
             return self._follow(event)
         return event
 
@@ -17944,7 +18048,7 @@ class ResponseStreamState(Generic[T]):
             whole = dict(plain(event.response), output=self._output())
             if event.type == "response.completed":
                 parsed_response(whole, self._kind, self._tools)
-            self.final = decode(ParsedResponse, whole)
+            self.final = decode("ParsedResponse", whole)
         if event.type == "response.completed":
             fields = dict(vars(event), response=self.final)
             return restore_model(ParsedResponseCompletedEvent, fields, None)
@@ -17983,7 +18087,7 @@ class ResponseStreamState(Generic[T]):
     def snapshot(self) -> ParsedResponse[T]:
         """The response so far."""
         made: ParsedResponse[T] = decode(
-            ParsedResponse, dict(plain(self._response), output=self._output())
+            "ParsedResponse", dict(plain(self._response), output=self._output())
         )
         return made
 
@@ -18359,7 +18463,7 @@ class RunState:
         if data.id not in self.steps:
             raise RuntimeError(f"a piece came of the step {data.id!r}, which has not begun")
         merged = accumulate_delta({}, vars(self.steps[data.id]))
-        step: Any = decode(RunStep, accumulate_delta(merged, vars(data.delta)))
+        step: Any = decode("RunStep", accumulate_delta(merged, vars(data.delta)))
         self.steps[data.id] = step
         for piece in getattr(data.delta.step_details, "tool_calls", None) or []:
             index = index_of(piece)
@@ -18401,7 +18505,7 @@ def add_piece(blocks: List[Any], piece: Any) -> bool:
         place, found = place_of(index, [vars(block) for block in blocks])
     whole = accumulate_delta({}, vars(blocks[place])) if found else {}
     # Made anew, so that blocks which hooks have been given stay as they were.
-    made = decode(Message, {"content": [accumulate_delta(whole, vars(piece))]}).content
+    made = decode("Message", {"content": [accumulate_delta(whole, vars(piece))]}).content
     blocks[place : place + found] = made
     return not found
 
@@ -19858,8 +19962,6 @@ def load_client() -> OpenAI:
     return client
 
 
-ALIASES: Dict[str, Any] = {}  # what a Kind stands for at the top level of this module: ChatModel...
-
 if TYPE_CHECKING:
     responses: Responses[OpenAI]
     chat: Chat[OpenAI]
@@ -19895,15 +19997,17 @@ else:
         def __getattr__(self, name):
             return getattr(load_client(), name)
 
-    for name in [name for name, value in globals().items() if value.__class__ is Kind]:
-        ALIASES[name] = globals().pop(name)
+    TYPES.collect()
+
+    def __dir__():
+        return sorted({*globals(), *TYPES.waiting})
 
     def __getattr__(name):
         """Resources of the module-level client; and types as `typing` knows them."""
         if name in API.__annotations__ and not name.startswith("with_"):
             return getattr(API(ModuleClient()), name)
-        if name in ALIASES:
-            return typing_of(ALIASES[name])
+        if name in TYPES.waiting:
+            return typing_of(TYPES[name])
         if name.endswith(("Param", "Params")) or name in ("RequestOptions", "FileTypes"):
             return typing_of(Dict[str, Any])  # the TypedDicts exist for type checkers only
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -20365,7 +20469,10 @@ class Anatomy:
                 break
             wanted = wanted | needed
         reached = set(kept)
-        kept.update(p for p in self.pieces if p.section not in ("8", "9"))
+        kept.update(
+            p for p in self.pieces
+            if p.section not in ("8", "9") or isinstance(p.node, self.ast.Expr)
+        )
         kept -= {p for p in kept if p.resource and self.groups[p.resource][1] in dropped}
         api = {p for p in self.pieces if p.section in ("8", "9")}
         helpers = {p for name in self.public() for p in self.defined.get(name, [])}
@@ -20859,7 +20966,8 @@ class ShellTypes:
         if name in ("FileTypes", "os", "IO", "bytes"):
             return FILE
         plain = {"str": str, "int": int, "float": float, "bool": bool, "object": object}
-        return object if name == "Any" else plain.get(name) or ALIASES.get(name, dict)
+        found = object if name == "Any" else plain.get(name) or TYPES.get(name, dict)
+        return dict if isinstance(found, type) and found not in plain.values() else found
 
 
 def shapes_of(annotation: str) -> Tuple[List[Any], List[Any]]:
@@ -21016,7 +21124,8 @@ def parameters_of(target: Any) -> Dict[str, Tuple[str, bool]]:
     names = code.co_varnames[1:count]
     found = {name: (annotations[name], name not in left_out) for name in names}
     if takes_options(target):
-        for cls in reversed(globals()[annotations[code.co_varnames[count]][7:-1]].__mro__):
+        options = type_named(annotations[code.co_varnames[count]][7:-1])
+        for cls in reversed(options.__mro__):
             declared = own_annotations(cls) if cls.__module__ == __name__ else {}
             for name, kind in declared.items():
                 if name not in OPTION_NAMES and name not in found:
