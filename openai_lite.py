@@ -2948,11 +2948,12 @@ if TYPE_CHECKING:
 else:
 
     class Draft:
-        """What a class statement of section 8 leaves: a class as soon as somebody needs it.
+        """What a class statement of section 8 or 9 leaves: a class as soon as somebody needs it.
 
-        Of the 650 classes there a program needs a few dozen, and to make one takes Python 7 us and
+        Of the 700 classes there a program needs a few dozen, and to make one takes Python 7 us and
         2 KB, to run its statement alone a quarter of that.  Whoever looks a type up by its name
-        (`type_named`, or from outside as `openai_lite.Model`) gets the class made.
+        (`type_named`, or from outside as `openai_lite.Model`) gets the class made.  Functions here
+        must do so too: the name itself is not defined before.
         """
 
         __slots__ = ("name", "bases", "body", "made")
@@ -16597,9 +16598,6 @@ class SpendParams(Options, total=False):
 ## 9. Helpers: what takes more than one call, or more than JSON
 ########################################################################
 
-draft_classes(False)
-
-
 # ---- 9.1 Structured outputs ---- https://platform.openai.com/docs/guides/structured-outputs
 #
 # One walk over a type gives a Shape: its JSON schema, and the function that makes the type of such
@@ -17512,7 +17510,7 @@ class StreamEvent(BaseModel):
             return BaseModel.__repr__(self._whole())
 
         def __eq__(self, other):
-            same = isinstance(other, StreamEvent)
+            same = type(other) is type(self)
             return same and BaseModel.__eq__(self._whole(), other._whole())
 
         def __reduce__(self):
@@ -17522,9 +17520,9 @@ class StreamEvent(BaseModel):
             return BaseModel.model_dump(self._whole(), **options)
 
 
-def made_event(cls: Any, fields: Dict[str, Any], **later: Callable[[], Any]) -> Any:
+def made_event(kind: Any, fields: Dict[str, Any], **later: Callable[[], Any]) -> Any:
     """An event with these fields, and others that functions will make."""
-    event = object.__new__(cls)
+    event = object.__new__(type_named(kind))
     event.__dict__, event._later = fields, later
     return event
 
@@ -17645,7 +17643,7 @@ class ChatCompletionStreamState(Generic[T]):
             ):
                 self._fields[name] = value
         events: List[Any] = [
-            made_event(ChunkEvent, {"type": "chunk", "chunk": chunk}, snapshot=self._snapshot)
+            made_event("ChunkEvent", {"type": "chunk", "chunk": chunk}, snapshot=self._snapshot)
         ]
         for piece in chunk.choices or ():
             if piece.index not in self._choices:
@@ -17728,12 +17726,12 @@ class ChoiceState:
         if delta.get("content") is not None:
             text = self.message["content"]
             yield made_event(
-                ContentDeltaEvent, {"type": "content.delta", "delta": delta["content"]},
+                "ContentDeltaEvent", {"type": "content.delta", "delta": delta["content"]},
                 snapshot=text.later(), parsed=self.parsed_later(text),
             )
         if delta.get("refusal") is not None:
             yield made_event(
-                RefusalDeltaEvent, {"type": "refusal.delta", "delta": delta["refusal"]},
+                "RefusalDeltaEvent", {"type": "refusal.delta", "delta": delta["refusal"]},
                 snapshot=self.message["refusal"].later(),
             )
         for part in delta.get("tool_calls") or ():
@@ -17741,19 +17739,19 @@ class ChoiceState:
             added = call.add(part)
             if call.is_function():
                 yield made_event(
-                    FunctionToolCallArgumentsDeltaEvent,
+                    "FunctionToolCallArgumentsDeltaEvent",
                     {
                         "type": "tool_calls.function.arguments.delta", "name": call.name(),
                         "index": call.index, "arguments_delta": added,
                     },
                     arguments=call.arguments.later(), parsed_arguments=call.parsed_later(),
                 )
-        for part, cls in (
-            ("content", LogprobsContentDeltaEvent), ("refusal", LogprobsRefusalDeltaEvent)
+        for part, kind in (
+            ("content", "LogprobsContentDeltaEvent"), ("refusal", "LogprobsRefusalDeltaEvent")
         ):
             tokens = getattr(piece.logprobs, part, None)
             if tokens:
-                yield made_event(cls, {
+                yield made_event(kind, {
                     "type": f"logprobs.{part}.delta", part: tokens, "snapshot": self.logprobs[part]
                 })
 
@@ -17785,23 +17783,23 @@ class ChoiceState:
             if self.kind is not None and not refusal:
                 self.parsed = parse_json_as(self.kind, content)
             yield made_event(
-                ContentDoneEvent,
+                "ContentDoneEvent",
                 {"type": "content.done", "content": content, "parsed": self.parsed},
             )
         if refusal is not None and self.tell_once("refusal"):
-            yield made_event(RefusalDoneEvent, {"type": "refusal.done", "refusal": refusal})
-        for part, cls in (
-            ("content", LogprobsContentDoneEvent), ("refusal", LogprobsRefusalDoneEvent)
+            yield made_event("RefusalDoneEvent", {"type": "refusal.done", "refusal": refusal})
+        for part, kind in (
+            ("content", "LogprobsContentDoneEvent"), ("refusal", "LogprobsRefusalDoneEvent")
         ):
             if self.logprobs.get(part) is not None and self.tell_once("logprobs." + part):
                 yield made_event(
-                    cls, {"type": f"logprobs.{part}.done", part: self.logprobs[part]}
+                    kind, {"type": f"logprobs.{part}.done", part: self.logprobs[part]}
                 )
 
     def call_done(self, index: int) -> Iterator[Any]:
         call = self.calls[index]
         if call.is_function() and self.tell_once(index):
-            yield made_event(FunctionToolCallArgumentsDoneEvent, {
+            yield made_event("FunctionToolCallArgumentsDoneEvent", {
                 "type": "tool_calls.function.arguments.done", "name": call.name(), "index": index,
                 "arguments": call.arguments.upto(), "parsed_arguments": call.parsed(),
             })
@@ -18009,10 +18007,10 @@ class ResponseStreamState(Generic[T]):
             text = self._text_of(event)
             text.add(event.delta)
             if kind == "response.output_text.delta":
-                return made_event(AccumulatedTextDeltaEvent, dict(fields), snapshot=text.later())
+                return made_event("AccumulatedTextDeltaEvent", dict(fields), snapshot=text.later())
             if kind == "response.function_call_arguments.delta":
                 return made_event(
-                    AccumulatedArgumentsDeltaEvent, dict(fields), snapshot=text.later()
+                    "AccumulatedArgumentsDeltaEvent", dict(fields), snapshot=text.later()
                 )
         elif kind in PARTS:
             place, index = PARTS[kind]
@@ -18034,7 +18032,8 @@ class ResponseStreamState(Generic[T]):
         elif kind == "response.output_text.done":
             item = self._items.get(event.output_index, {})
             parsed = parsed_text(event.text, self._kind, item.get("phase"))
-            return restore_model(ParsedTextDoneEvent, dict(fields, parsed=parsed), None)
+            done = type_named("ParsedTextDoneEvent")
+            return restore_model(done, dict(fields, parsed=parsed), None)
         elif isinstance(fields.get("response"), type_named("Response")):
             return self._follow(event)
         return event
@@ -18051,7 +18050,7 @@ class ResponseStreamState(Generic[T]):
             self.final = decode("ParsedResponse", whole)
         if event.type == "response.completed":
             fields = dict(vars(event), response=self.final)
-            return restore_model(ParsedResponseCompletedEvent, fields, None)
+            return restore_model(type_named("ParsedResponseCompletedEvent"), fields, None)
         return event
 
     def _text_of(self, event: Any) -> GrowingText:
@@ -18357,6 +18356,9 @@ def final_response(stream: Any, state: ResponseStreamState[T]) -> ParsedResponse
     if state.final is None:
         raise incomplete(stream, "a `response.completed`", state.snapshot())
     return state.final
+
+
+draft_classes(False)  # from here on, again when their statement runs
 
 
 # ---- 9.4 Assistants ---- https://platform.openai.com/docs/api-reference/assistants-streaming

@@ -3940,13 +3940,14 @@ for thread in threads:
 for thread in threads:
     thread.join()
 assert len(found) == 16 and len(set(found)) == 1
-assert o.ResponseReasoningTextDoneEvent.__mro__[1:3] == (o.ResponseItemEvent, o.ResponseEvent)
+assert o.ResponseReasoningTextDoneEvent.__mro__[2:4] == (o.ResponseItemEvent, o.ResponseEvent)
 
 from openai_lite import ChatCompletionChunk
 assert ChatCompletionChunk is o.ChatCompletionChunk is vars(o)["ChatCompletionChunk"]
 assert type(ChatCompletionChunk) is type and ChatCompletionChunk.__mro__[1] is o.BaseModel
 parsed = o.decode("ChatCompletionChunk", {"choices": [{"delta": {"content": "x"}}]})
-assert type(parsed) is ChatCompletionChunk and type(parsed.choices[0].delta) is o.ChoiceDelta
+assert type(parsed) is ChatCompletionChunk
+assert type(parsed.choices[0]) is o.ChatCompletionChunkChoice
 
 import abc
 class Mine(o.Model, abc.ABC):
