@@ -3900,7 +3900,7 @@ def test_every_annotation_of_every_result_resolves() -> None:
     assert len(models) > 600
     for model in models:
         for name, annotation in openai.fields_of(model).items():
-            assert eval(annotation, vars(openai), openai.TYPES) is not None, (model, name)
+            assert eval(annotation, dict(vars(openai)), openai.TYPES) is not None, (model, name)
 
 
 def test_aliases_are_what_typing_makes_of_them() -> None:
