@@ -639,7 +639,7 @@ def embeddings_page(as_floats: bool) -> bytes:
 
     vectors = [array.array("f", [random.uniform(-1, 1) for _ in range(1536)]) for _ in range(16)]
     if as_floats:
-        texts = [json.dumps(vector.tolist()) for vector in vectors]
+        texts = [json.dumps([round(x, 8) for x in vector]) for vector in vectors]
     else:
         texts = ['"%s"' % base64.b64encode(vector.tobytes()).decode() for vector in vectors]
     item = '{"object":"embedding","index":%d,"embedding":%s}'
@@ -652,6 +652,7 @@ def embeddings_page(as_floats: bool) -> bytes:
 
 def serve(certificate: str) -> None:
     """Print the ports for http and https, then answer until standard input ends."""
+    import asyncio
     import re
     import socket
     import threading
@@ -669,7 +670,6 @@ def serve(certificate: str) -> None:
     block = bytes(1 << 20)
     answers: Dict[bytes, List[bytes]] = {
         b"answer": [answer],
-        b"slow": [answer],
         b"chat-stream": [stream_bytes(chat_events(EVENTS))],
         b"responses-stream": [stream_bytes(responses_events(EVENTS))],
         b"chat-stream-short": [stream_bytes(chat_events(3))],
@@ -684,18 +684,21 @@ def serve(certificate: str) -> None:
     length = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
     after = re.compile(rb"after=file-(\d+)")
 
-    start, *_ = stream_bytes([]).partition(b"0\r\n\r\n")
+    start, _, end = stream_bytes(["data: [DONE]"]).partition(b"e\r\ndata:")
     token = 'data: {"id":"%.6f","choices":[{"index":0,"delta":{"content":" word"}}]}\n\n'
+    loop = asyncio.new_event_loop()  # what is sent later, one thread sends: a thousand would collide
+    threading.Thread(target=loop.run_forever, daemon=True).start()
 
-    def pace(sock: socket.socket) -> None:
+    def send_later(sock: socket.socket, delay: float, data: bytes) -> None:
+        loop.call_soon_threadsafe(loop.call_later, delay, sock.sendall, data)
+
+    def pace(sock: socket.socket, due: float, left: int) -> None:
         """Send a token each 50 ms, which says when that was."""
-        sock.sendall(start)
-        begun = time.monotonic()
-        for i in range(TOKENS):
-            time.sleep(max(0, begun + 0.05 * (i + 1) - time.monotonic()))
-            event = token % time.time()
-            sock.sendall(b"%x\r\n%s\r\n" % (len(event), event.encode()))
-        sock.sendall(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
+        if not left:
+            return sock.sendall(b"e\r\ndata:" + end)
+        event = token % time.time()
+        sock.sendall(b"%x\r\n%s\r\n" % (len(event), event.encode()))
+        loop.call_at(due + 0.05, pace, sock, due + 0.05, left - 1)
 
     def converse(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -721,9 +724,11 @@ def serve(certificate: str) -> None:
                 sock.sendall(listing[int(found.group(1)) // 100 + 1 if found else 0])
                 continue
             if name == b"slow":
-                time.sleep(0.5)
+                send_later(sock, 0.5, answer)
+                continue
             if name == b"paced":
-                pace(sock)
+                sock.sendall(start)
+                loop.call_soon_threadsafe(pace, sock, loop.time(), TOKENS)
                 continue
             for part in answers[name]:
                 sock.sendall(part)
