@@ -1549,6 +1549,7 @@ class SocketReader(io.RawIOBase):
         self.received = 0
         self.offline = False  # while True, say "nothing there" instead of waiting for the network
         self.idle_deadline: Optional[float] = None
+        self.waits = self.limit  # the socket's time limit
 
     def readable(self) -> bool:
         return True
@@ -1558,7 +1559,13 @@ class SocketReader(io.RawIOBase):
             return None
         request = self.request
         if request.deadline is not None or self.idle_deadline is not None:
-            self.sock.settimeout(self.check_deadlines())
+            limit = self.check_deadlines()
+            # A system call, and at a few per cent of the limit we are too early to be told apart.
+            if request.deadline is not None or limit is None or self.waits is None or not (
+                limit <= self.waits <= 1.01 * limit
+            ):
+                self.sock.settimeout(limit)
+                self.waits = limit
         if request.stop is not None:
             request.stop.check()
         try:
@@ -3537,7 +3544,8 @@ class StreamReader:
     def batch(self) -> Tuple[List[Any], Any]:
         """(events, None); (events, True) at the end; (events, the error to raise after them)."""
         response = self.response
-        reader = response._connection.reader if response._connection else None
+        connection = response._connection
+        reader = connection.reader if connection is not None else None
         if reader is not None:
             # The limit on reading holds from event to event: comments that a proxy sends to keep
             # the connection alive do not count.
@@ -3677,6 +3685,81 @@ class Stream(Generic[T]):
             pass  # another thread waits in it, and will find the connection closed
 
 
+class Pump:
+    """Has a worker thread read a stream for the event loop, one batch ahead of who takes them.
+
+    While somebody waits for each batch, the thread stays, and only batches go from it to the loop.
+    Were it asked for each, this would cost twice as much.
+    """
+
+    def __init__(self, client: Any, reader: StreamReader) -> None:
+        import threading
+
+        self.client, self.reader = client, reader
+        self.lock = threading.RLock()  # the garbage collector may close a stream anywhere
+        self.batches: List[Tuple[List[Any], Any]] = []  # read, and not taken yet
+        self.reading = False  # whether a thread is at it
+        self.closed = False
+        self.waiter: Any = None  # the future of who waits for a batch
+        self.mailbox: Any = None
+
+    async def take(self) -> Tuple[List[Any], Any]:
+        """The next batch of the reader."""
+        import asyncio
+
+        with self.lock:
+            if self.batches:
+                return self.batches.pop(0)
+            self.mailbox = self.client._mailbox()
+            self.waiter = future = self.mailbox.loop.create_future()
+            idle, self.reading = not self.reading, True
+        if idle:
+            self.client._submit(self.read)
+        try:
+            await future
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        with self.lock:
+            return self.batches.pop(0) if self.batches else ([], True)
+
+    def read(self) -> Callable[[], None]:
+        """In a worker thread: read until nobody waits; returns what lets the last waiter know."""
+        while True:
+            try:
+                batch = self.reader.batch()
+            except BaseException as err:
+                batch = [], err
+            with self.lock:
+                self.batches.append(batch)
+                waiter, self.waiter = self.waiter, None
+                self.reading = waiter is not None and batch[1] is None and not self.closed
+                if self.closed:
+                    self.reader.response.close()
+                del batch  # an error in it may hold this frame
+                if not self.reading:
+                    return lambda: self.tell(waiter)
+            self.tell(waiter)
+
+    def tell(self, waiter: Any) -> None:
+        if waiter is not None:
+            self.mailbox.post(waiter, self.reader.response, None)  # to close if nobody waits
+
+    def close(self) -> None:
+        """Hang up; a thread that is reading is woken, and does it itself."""
+        response = self.reader.response
+        with self.lock:
+            self.closed, self.batches = True, []
+            if not self.reading:
+                response.close()
+                return
+            response.is_closed = True
+            connection = response._connection
+            sock = getattr(connection, "sock", None)
+            if sock is not None and getattr(connection, "process", 0) == os.getpid():
+                shut(sock)
+
+
 class AsyncStream(Generic[T]):
     """The same for the async client: `async for`, `async with`, `await stream.close()`."""
 
@@ -3688,15 +3771,14 @@ class AsyncStream(Generic[T]):
         self, *, cast_to: Any, response: HTTPResponse, client: Any = None, options: Any = None
     ) -> None:
         self.response = response
-        self._client = client
         self._reader = StreamReader(response, cast_to, client._secrets() if client else ())
+        self._pump = Pump(client, self._reader)
         self._items: List[Any] = []  # last first
         self._end: Any = None
 
     def _fill(self) -> None:
-        items, self._end = self._reader.batch()
-        items.reverse()
-        self._items = items
+        """Read the first events, in the thread that has made the request."""
+        self._pump.batches.append(self._reader.batch())
 
     @property
     def completed(self) -> bool:
@@ -3707,14 +3789,15 @@ class AsyncStream(Generic[T]):
 
     async def __anext__(self) -> T:
         while not self._items:
-            if self._end is not None or self.response.is_closed and not self._items:
+            if self._end is not None:
                 end, self._end = self._end, True
-                self.response.close()
+                self._pump.close()
                 try:
-                    raise StopAsyncIteration if end is None or end is True else end
+                    raise StopAsyncIteration if end is True else end
                 finally:
                     del end  # see Stream
-            await self._client._in_worker(self._fill, self.response)
+            items, self._end = await self._pump.take()
+            self._items = items[::-1]
         item: T = self._items.pop()
         return item
 
@@ -3724,10 +3807,14 @@ class AsyncStream(Generic[T]):
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
+    def __del__(self) -> None:
+        if hasattr(self, "_pump"):
+            self._pump.close()
+
     async def close(self) -> None:
         """Release the connection; iteration is over."""
         self._items, self._end = [], True
-        self.response.close()
+        self._pump.close()
 
     aclose = close
 
@@ -5304,7 +5391,8 @@ class BaseClient(API[C]):
     delete = CustomEndpoint("DELETE")
 
     def __getstate__(self) -> Dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_workers"}
+        left_out = ("_workers", "_letters")  # of the process, not of the client
+        return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
 
 def remember_request(result: Any, response: HTTPResponse) -> None:
@@ -5669,6 +5757,7 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
 
     is_async = True
     _workers: Workers
+    _letters: Mailbox
 
     def _call(self, call: Call) -> Any:
         if call.view == "streamed":
@@ -5761,16 +5850,10 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
     async def _run(self, work: Callable[[], Any], stop: StopSignal) -> Any:
         """asyncio.to_thread in our own threads; cancelling the task ends the wait at once."""
         import asyncio
-        import contextvars
 
-        loop = asyncio.get_event_loop()
-        future = loop.create_future()
-        context = contextvars.copy_context()
-        workers = self.__dict__.get("_workers")
-        if workers is None:
-            limits = getattr(self._transport, "limits", DEFAULT_CONNECTION_LIMITS)
-            workers = self._workers = Workers(limits.max_connections or 1000)
-        workers.submit(job_of(lambda: context.run(work), loop, future))
+        mailbox = self._mailbox()
+        future = mailbox.loop.create_future()
+        self._submit(job_of(work, mailbox, future))
         try:
             return await future
         except asyncio.CancelledError:
@@ -5778,6 +5861,26 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
             raise
         finally:
             del future  # whose error holds this frame
+
+    def _mailbox(self) -> Mailbox:
+        import asyncio
+
+        loop = asyncio.get_event_loop()
+        mailbox: Optional[Mailbox] = self.__dict__.get("_letters")
+        if mailbox is None or mailbox.loop is not loop:
+            mailbox = self._letters = Mailbox(loop)
+        return mailbox
+
+    def _submit(self, job: Callable[[], Callable[[], None]]) -> None:
+        """Have a worker do the job, with the context variables of who asks."""
+        import contextvars
+
+        workers = self.__dict__.get("_workers")
+        if workers is None:
+            limits = getattr(self._transport, "limits", DEFAULT_CONNECTION_LIMITS)
+            workers = self._workers = Workers(limits.max_connections or 1000)
+        context = contextvars.copy_context()
+        workers.submit(lambda: context.run(job))
 
     def get_api_list(
         self, path: str, *, model: Any, page: Type[T], body: Any = None,
@@ -5806,7 +5909,34 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
         await self.close()
 
 
-def job_of(work: Callable[[], Any], loop: Any, future: Any) -> Callable[[], Callable[[], None]]:
+class Mailbox:
+    """Brings results from worker threads to an event loop, many with one wake-up."""
+
+    def __init__(self, loop: Any) -> None:
+        import collections
+
+        self.loop = loop
+        self.letters: Any = collections.deque()
+        self.woken = False
+
+    def post(self, future: Any, result: Any, error: Optional[BaseException]) -> None:
+        self.letters.append((future, result, error))
+        if self.woken and not self.loop.is_closed():
+            return
+        self.woken = True
+        try:
+            self.loop.call_soon_threadsafe(self.deliver)
+        except RuntimeError:  # the loop is closed: nobody waits for these any more
+            while self.letters:
+                discard(self.letters.popleft()[1])
+
+    def deliver(self) -> None:
+        self.woken = False  # first: what is posted from here on wakes the loop again
+        while self.letters:
+            settle(*self.letters.popleft())
+
+
+def job_of(work: Callable[[], Any], mailbox: Mailbox, future: Any) -> Callable[[], Any]:
     """A job for Workers: do `work` there, then let the event loop know how it went."""
     # An error holds the frames it passed through, and those that called them.  Were the future, who
     # holds the error, among their variables, all would live until the garbage collector comes by.
@@ -5821,11 +5951,7 @@ def job_of(work: Callable[[], Any], loop: Any, future: Any) -> Callable[[], Call
         return hand_over
 
     def hand_over() -> None:
-        waiting, (result, error) = futures.pop(), outcomes.pop()
-        try:
-            loop.call_soon_threadsafe(settle, waiting, result, error)
-        except RuntimeError:  # the loop is closed: nobody waits for this any more
-            discard(result)
+        mailbox.post(futures.pop(), *outcomes.pop())
 
     return job
 

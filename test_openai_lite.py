@@ -5510,6 +5510,48 @@ def test_async_streams_ended_in_five_ways_leave_nothing_behind() -> None:
         asyncio.run(main(server))
 
 
+@pytest.mark.parametrize("way", ["break", "aclose", "cancel", "response.close"])
+def test_an_async_stream_that_is_left_while_a_thread_reads_ahead_hangs_up(way: str) -> None:
+    hung_up = threading.Event()
+
+    def pace(conn: socket.socket) -> None:
+        conn.sendall(stream_answer(b"", Content_Length="", Connection="close"))
+        for _ in range(4):
+            conn.sendall(sse(CHUNKS[0]))
+            time.sleep(0.05)
+        conn.settimeout(20)
+        with contextlib.suppress(OSError):
+            if conn.recv(1) == b"":
+                hung_up.set()
+
+    async def read(client: AsyncOpenAI) -> None:
+        stream = await client.chat.completions.create(model="m", messages=[], stream=True)
+        for _ in range(4):
+            await stream.__anext__()
+        workers: Any = client._workers
+        assert (workers.count, workers.idle) == (1, [])  # the thread went on
+        if way == "aclose":
+            await stream.aclose()
+            assert [item async for item in stream] == []
+        elif way == "response.close":
+            stream.response.close()
+        elif way == "cancel":
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(stream.__anext__(), 0.1)
+        assert way == "break" or stream.response.is_closed
+        assert not stream.completed
+
+    async def main(server: RawServer) -> None:
+        client = async_client_of(server)
+        await read(client)
+        assert await asyncio.get_event_loop().run_in_executor(None, hung_up.wait, 10)
+        await client.close()
+        wait_until(lambda: not [t for t in threading.enumerate() if t.name == "openai_lite"])
+
+    with RawServer(pace) as server:
+        asyncio.run(main(server))
+
+
 def test_a_slow_reader_of_a_stream_holds_the_server_back() -> None:
     sent = 0
     piece = sse(CHUNKS[0]) * 500

@@ -690,7 +690,7 @@ def serve(certificate: str) -> None:
     threading.Thread(target=loop.run_forever, daemon=True).start()
 
     def send_later(sock: socket.socket, delay: float, data: bytes) -> None:
-        loop.call_soon_threadsafe(loop.call_later, delay, sock.sendall, data)
+        loop.call_soon_threadsafe(lambda: loop.call_later(delay, sock.sendall, data))
 
     def pace(sock: socket.socket, due: float, left: int) -> None:
         """Send a token each 50 ms, which says when that was."""
