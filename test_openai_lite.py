@@ -9273,6 +9273,126 @@ def test_a_genuine_webhook_is_told_from_others() -> None:
     assert "0penSesame" not in str(caught.value)
 
 
+NOW = 1_750_000_000
+RAW_SECRET = "synthetic-webhook-secret"
+WHSEC = "whsec_" + base64.b64encode(RAW_SECRET.encode()).decode()
+NOT_SIGNED, TOO_OLD, TOO_NEW, NO_TIME, NO_BASE64 = (
+    "not signed with this secret", "too old", "too new", "Invalid webhook timestamp format",
+    "no base64 after whsec_",
+)
+
+
+def signed_now(payload: Any = EVENT, key: bytes = RAW_SECRET.encode(), **changed: str) -> Any:
+    """The headers of a delivery at the moment NOW, the signature over what they say."""
+    headers = {"webhook-id": "evt_1", "webhook-timestamp": str(NOW)}
+    headers.update((name.replace("_", "-"), value) for name, value in changed.items())
+    body = payload if isinstance(payload, bytes) else payload.encode("utf-8")
+    said = "{webhook-id}.{webhook-timestamp}.".format_map(headers).encode("utf-8") + body
+    mac = base64.b64encode(hmac.new(key, said, "sha256").digest()).decode()
+    signature = headers.get("webhook-signature", "v1,{}")
+    return dict(headers, **{"webhook-signature": signature.replace("{}", mac)})
+
+
+def window(seconds: int, tolerance: int, message: str) -> Any:
+    stamp = str(NOW + seconds)
+    return EVENT, signed_now(webhook_timestamp=stamp), {"tolerance": tolerance}, message
+
+
+# payload, headers, options, and the error; "" where the webhook is genuine.  After tests/lib/
+# test_webhook_signature.py of https://github.com/openai/openai-python, which see for the facts.
+WEBHOOKS: List[Tuple[Any, Dict[str, str], Dict[str, Any], str]] = [
+    # Secrets with and without prefix, payloads as text and bytes, several signatures in a header.
+    (payload, signed_now(payload, webhook_signature=form), {"secret": secret}, "")
+    for payload in ('{"a": "caf\u00e9"}', '{"a": "caf\u00e9"}'.encode("utf-8"))
+    for secret in (RAW_SECRET, WHSEC, WHSEC.rstrip("=") + "\n==")
+    for form in ("v1,{}", "{}", "v1,invalid\t{} v1,also-invalid", "v1a,x  v1,{}", "v2,{} v1,{}")
+] + [
+    # The replay window, on both sides and to the second.
+    window(0, 0, ""), window(-300, 300, ""), window(300, 300, ""), window(-301, 300, TOO_OLD),
+    window(301, 300, TOO_NEW), window(-1, 0, TOO_OLD), window(1, 0, TOO_NEW),
+    window(0, -1, "too (old|new)"),
+] + [
+    # What was signed is the text of the timestamp, however it is written.
+    (EVENT, signed_now(webhook_timestamp=stamp), {}, message) for stamp, message in [
+        (f"0{NOW}", ""), (f"+{NOW}", ""), (f" {NOW} ", ""), ("", NO_TIME), ("soon", NO_TIME),
+        ("1.5", NO_TIME), ("1e9", NO_TIME), (str(NOW) + "\0", NO_TIME), ("9" * 400, TOO_NEW),
+        ("-" + "9" * 400, TOO_OLD), (f"0{NOW}"[1:], ""),
+    ]
+] + [
+    (EVENT, dict(signed_now(), **{"webhook-timestamp": f"0{NOW}"}), {}, NOT_SIGNED),
+    (EVENT, dict(signed_now(), **{"webhook-id": "evt_2"}), {}, NOT_SIGNED),
+    (EVENT, dict(signed_now(), **{"webhook-id": "evt_1\udcff"}), {}, NOT_SIGNED),
+    (EVENT + b" ", signed_now(), {}, NOT_SIGNED), (b"", signed_now(), {}, NOT_SIGNED),
+    (b"", signed_now(b""), {}, ""), (b"\xff\0", signed_now(b"\xff\0"), {}, ""),
+    ("\udcff", signed_now(b"\xff"), {}, NOT_SIGNED),
+    (EVENT, signed_now(key=b"another"), {}, NOT_SIGNED),
+    (EVENT, signed_now(key=b""), {}, NOT_SIGNED),
+    (EVENT, signed_now(), {"secret": RAW_SECRET + " "}, NOT_SIGNED),
+] + [
+    (EVENT, signed_now(webhook_signature=form), {}, NOT_SIGNED) for form in (
+        "", " ", "v1,", "v1,invalid", "v2,{}", "V1,{}", "v1, {}x", "v1,{}=", "v1;{}", "v1,v1,{}",
+        "v1,\u00e9", "v1,\udcff", "{}.{}", "v1,{}\0", "v1=" * 20_000,
+    )
+] + [
+    # A secret with which everybody could sign is none.
+    (EVENT, signed_now(key=b""), {"secret": secret}, NO_BASE64)
+    for secret in ("whsec_", "whsec_a", "whsec_!!!!", "whsec_====", "whsec_\u00e9")
+] + [
+    # Headers are missed in this order.
+    (EVENT, {}, {}, "Could not find webhook-signature header"),
+    (EVENT, {"webhook-signature": "x"}, {}, "Could not find webhook-timestamp header"),
+    (EVENT, {"webhook-signature": "x", "webhook-timestamp": str(NOW)}, {},
+     "Could not find webhook-id header"),
+]
+
+
+@BOTH
+def test_webhooks_are_genuine_or_refused_as_the_public_vectors_say(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: NOW + 0.9)
+    client = make(api_key=KEY, webhook_secret=RAW_SECRET)
+    assert len(WEBHOOKS) > 75
+    for row in WEBHOOKS:
+        payload, headers, options, message = row
+        for spelled in (str, str.upper, str.title):
+            given = {spelled(name): value for name, value in headers.items()}
+            if not message:
+                assert client.webhooks.verify_signature(payload, given, **options) is None, row
+                continue
+            with pytest.raises(ValueError, match=message) as caught:
+                client.webhooks.verify_signature(payload, given, **options)
+            refused = isinstance(caught.value, openai.InvalidWebhookSignatureError)
+            assert refused is (message in (NOT_SIGNED, NO_TIME) or "too" in message), row
+            assert caught.value.__cause__ is None and caught.value.__suppress_context__ is (
+                caught.value.__context__ is not None
+            ), row
+            shown = whole_traceback(caught.value)
+            for secret in (RAW_SECRET, options.get("secret"), "invalid,", "evt_1"):
+                assert not secret or secret == "whsec_" or secret not in shown, (row, shown)
+
+
+def test_signatures_of_webhooks_are_compared_in_constant_time_until_one_fits() -> None:
+    compared = 0
+
+    def watch(frame: Any, event: str, arg: Any) -> None:
+        nonlocal compared
+        compared += event == "c_call" and arg is hmac.compare_digest
+
+    client = OpenAI(api_key=KEY, webhook_secret=SECRET)
+    genuine = delivery()["webhook-signature"]
+    for form, times in (("{}", 1), ("v1,AAAA {} v1,BBBB", 2), ("v1,AAAA v1,BBBB v1,CCCC", 3)):
+        headers = delivery(webhook_signature=form.replace("{}", genuine))
+        compared, before = 0, sys.getprofile()
+        sys.setprofile(watch)
+        try:
+            with contextlib.suppress(openai.InvalidWebhookSignatureError):
+                client.webhooks.verify_signature(EVENT, headers)
+        finally:
+            sys.setprofile(before)
+        assert compared == times, form
+
+
 @BOTH
 def test_a_webhook_needs_a_secret_which_may_stand_in_the_environment(
     make: Any, monkeypatch: pytest.MonkeyPatch
