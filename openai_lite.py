@@ -1008,6 +1008,7 @@ class APIResponseValidationError(APIError):
     def __init__(self, response: HTTPResponse, body: Any, *, message: Optional[str] = None) -> None:
         message = message or "Data returned by API invalid for expected schema."
         super().__init__(message, response.request, body=body)
+        redact_head(response)
         self.response = response
         self.status_code = response.status_code
 
@@ -1179,17 +1180,31 @@ def status_error(response: HTTPResponse, secrets: Sequence[str]) -> APIStatusErr
 def redacted(text: str, request: Optional[HTTPRequest], secrets: Sequence[str] = ()) -> str:
     """`text` without the credentials that went out with a request: a relay may echo them."""
     sent = list(secrets)
-    for name, value in request.headers.items() if request is not None else ():
-        if name.lower() in SECRET_HEADERS:
-            sent.append(value.rpartition(" ")[2])  # without "Bearer" in front
+    if request is not None:
+        sent += [*request.secrets, *secrets_in(request.url)]
+        values = [v for k, v in request.headers.items() if k.lower() in SECRET_HEADERS]
+        for value in values + [request.proxy_auth]:
+            kind, _, secret = value.rpartition(" ")  # "Bearer" or "Basic" stands in front
+            sent += [secret, password_in(secret)] if kind == "Basic" else [secret]
     for secret in sent:
         if len(secret) > 7:  # to blot out "test" would hide more than it protects
             text = text.replace(secret, "<redacted>")
     return text
 
 
+def redact_head(response: HTTPResponse, secrets: Sequence[str] = ()) -> None:
+    """Have reason and headers of a response hold no credentials from now on."""
+
+    def hide(text: str) -> str:
+        return redacted(text, response.request, secrets)
+
+    response.reason_phrase = hide(response.reason_phrase)
+    response.headers = Headers({name: hide(value) for name, value in response.headers.items()})
+
+
 def redacted_content(response: HTTPResponse, secrets: Sequence[str] = ()) -> bytes:
-    """The body of a response, from now on without credentials."""
+    """The body of a response, which holds no credentials from now on."""
+    redact_head(response, secrets)
     text = response.content.decode("latin-1")  # bytes as they are; credentials are ASCII
     response._content = redacted(text, response.request, secrets).encode("latin-1")
     return response._content
@@ -1410,6 +1425,24 @@ def without_secrets(url: str) -> str:
     return secret_parameter.sub(r"\1<redacted>", without_userinfo(url))
 
 
+def secrets_in(url: str) -> List[str]:
+    """The values of `?api_key=` and its like, as they stand there and as they are meant."""
+    import urllib.parse
+
+    found = [match.group()[len(match.group(1)) :] for match in secret_parameter.finditer(url)]
+    return found + [urllib.parse.unquote_plus(value) for value in found]
+
+
+def password_in(basic: str) -> str:
+    """What basic_auth() made, undone; the user is no secret."""
+    import base64
+
+    try:
+        return base64.b64decode(basic).decode("utf-8").partition(":")[2]
+    except ValueError:
+        return ""  # somebody wrote this header on their own
+
+
 def basic_auth(userinfo: str) -> str:
     import base64
     import urllib.parse
@@ -1435,6 +1468,9 @@ class HTTPRequest:
         self.timeout, self.deadline, self.stop = timeout, deadline, stop
         self.origin, self.target, self.userinfo = split_url(url)
         self.url = without_userinfo(url) if self.userinfo else url
+        # What must not be shown: of the client, and of the proxy that the request went through.
+        self.secrets: Sequence[str] = ()
+        self.proxy_auth = ""
 
     @property
     def host(self) -> str:
@@ -1483,14 +1519,18 @@ class HTTPRequest:
         return "\r\n".join(lines).encode("latin-1")
 
     def __repr__(self) -> str:
-        return f"<HTTPRequest {self.method} {without_secrets(self.url)}>"
+        return f"<HTTPRequest {self.method} {self.shown(self.url)}>"
+
+    def shown(self, url: str) -> str:
+        """This URL, of the request or a part of it, fit to be shown."""
+        return redacted(without_secrets(url), self)
 
     def __getstate__(self) -> Dict[str, Any]:
         shown = {k: v for k, v in self.headers.items() if k.lower() not in SECRET_HEADERS}
         body = self.body if isinstance(self.body, bytes) else None
         return dict(
             self.__dict__, headers=shown, body=body, stop=None, deadline=None, userinfo="",
-            url=without_secrets(self.url), target=without_secrets(self.target),
+            url=self.shown(self.url), target=self.shown(self.target), secrets=(), proxy_auth="",
         )
 
 
@@ -1966,10 +2006,12 @@ class HTTPResponse:
         return timedelta(seconds=self.ended - self.started)
 
     def __repr__(self) -> str:
-        return f"<HTTPResponse [{self.status_code} {self.reason_phrase}]>"
+        return f"<HTTPResponse [{self.status_code} {redacted(self.reason_phrase, self.request)}]>"
 
     def __getstate__(self) -> Dict[str, Any]:
-        kept = {k: v for k, v in self.headers.items() if k not in SECRET_HEADERS}
+        kept = {
+            k: redacted(v, self.request) for k, v in self.headers.items() if k not in SECRET_HEADERS
+        }
         return dict(
             self.__dict__, headers=Headers(kept), _body=None, _connection=None, _unpack=None,
             is_closed=True,
@@ -2069,7 +2111,7 @@ class Dialer:
         reader.limit = request.timeout.connect
         status, reason = read_head(io.BufferedReader(reader))[1:3]
         if not 200 <= status < 300:
-            raise OSError(f"Tunnel connection failed: {status} {reason}")
+            raise OSError(f"Tunnel connection failed: {status} {redacted(reason, request)}")
 
     def close(self) -> None:
         if self.sock is not None:
@@ -2313,6 +2355,7 @@ class HTTPTransport:
                 if connection.absolute:
                     target = "http://" + request.authority + target
                 head = request.head(target)
+                request.proxy_auth = connection.proxy_auth
                 if connection.absolute and connection.proxy_auth:
                     line = f"\r\nProxy-Authorization: {connection.proxy_auth}\r\n\r\n"
                     head = head[:-4] + line.encode("latin-1")
@@ -2407,6 +2450,7 @@ class HTTPTransport:
                     "proxy", f"{first.scheme}:// proxies are not supported, use an http:// one"
                 )
             auth, phase = basic_auth(userinfo) if userinfo else "", "proxy"
+            request.proxy_auth = auth
         context = self.tls() if origin.scheme == "https" else None
         maker = Dialer(first, request, source)
         if request.stop is not None:
@@ -5190,6 +5234,7 @@ class BaseClient(API[C]):
         deadline = None if timeout.total is None else clock() + timeout.total
         headers = dict(self._headers)
         request = HTTPRequest(call.method, url, headers, None, timeout, deadline, stop)
+        request.secrets = self._secrets()
         self._authorize(request, key, call)
         body: Any = None
         if call.form is not None:
@@ -5248,7 +5293,7 @@ class BaseClient(API[C]):
             headers: Mapping[str, str] = {}
             error: APIError
             if logs(DEBUG):
-                shown = without_secrets(request.url)
+                shown = request.shown(request.url)
                 log(DEBUG, "Request: %s %s (attempt %d)", request.method, shown, attempt + 1)
             try:
                 response = self._follow(request)
@@ -5297,11 +5342,12 @@ class BaseClient(API[C]):
     def _log_response(self, response: HTTPResponse) -> None:
         if not logs(INFO):
             return
+        request, request_id = response.request, str(response.headers.get("x-request-id"))
         log(
             INFO, 'HTTP Response: %s %s "%s %s %s" %.3f s, request id %s',
-            response.request.method if response.request else "", without_secrets(response.url),
-            response.http_version, response.status_code, response.reason_phrase,
-            clock() - response.started, response.headers.get("x-request-id"),
+            request.method if request else "", request.shown(request.url) if request else "",
+            response.http_version, response.status_code, redacted(response.reason_phrase, request),
+            clock() - response.started, redacted(request_id, request),
         )
 
     def _follow(self, request: HTTPRequest) -> HTTPResponse:
@@ -5488,8 +5534,9 @@ def redirected(request: HTTPRequest, status: int, location: str) -> HTTPRequest:
         )
     except (OpenAIError, ValueError) as err:
         raise APIConnectionError(
-            message=f"Connection error. (redirect: {err})", request=request
+            message=f"Connection error. (redirect: {redacted(str(err), request)})", request=request
         ) from None
+    following.secrets = request.secrets
     if following.origin != request.origin:
         for name in list(following.headers):
             if name.lower() in SECRET_HEADERS + ("host",) or name.lower().startswith("openai-"):
@@ -5528,9 +5575,11 @@ def parsed_json(response: HTTPResponse) -> Any:
     except (ValueError, RecursionError) as err:
         problem = f"the body is broken JSON ({err})"
     body = redacted_content(response).decode("utf-8", "replace")
+    problem, where = redacted(problem, response.request), without_secrets(response.url)
+    where = redacted(where, response.request)
     raise APIResponseValidationError(
         response, body,
-        message=f"{problem} (status {response.status_code} from {without_secrets(response.url)}, "
+        message=f"{problem} (status {response.status_code} from {where}, "
         f"request id {response.headers.get('x-request-id')}): {shorten(body, 200)!r}",
     )
 

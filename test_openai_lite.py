@@ -1434,15 +1434,33 @@ ECHO: Dict[str, Any] = {"error": {"message": f"Bad key: {KEY}", "param": KEY}}
         answer("", "302 Found", Location=f"ftp://me:{KEY}@h/"),
     ],
 )
-@pytest.mark.parametrize("how", ["key", "function", "header", "api-key"])
+@pytest.mark.parametrize("how", ["key", "function", "header", "api-key", "query"])
 def test_secrets_that_a_server_echoes_stay_secret(raw: Answer, how: str) -> None:
     options: Dict[str, Dict[str, Any]] = {
         "key": {},
         "function": {"api_key": lambda: KEY},
         "header": {"api_key": "sk-other-key", "default_headers": {"Authorization": "Token " + KEY}},
         "api-key": {"api_key": "sk-other-key", "default_headers": {"API-Key": KEY}},
+        "query": {"api_key": "sk-other-key", "default_query": {"access_token": KEY}},
     }
     assert KEY[:12] not in whole_traceback(failure(raw, **options[how]))  # nor a part
+
+
+def test_a_password_in_a_url_and_a_key_in_a_redirect_stay_secret() -> None:
+    password, token = "pass/word 1234", "token/5678 abcd"
+    said = answer({"error": f"bad {password}, {token} and {KEY}"}, "404 No")
+    with RawServer(said) as server:
+        url = server.url.replace("://", "://me:pass%2Fword%201234@")
+        with client_of(server, base_url=url, default_query={"token": token}) as client:
+            with pytest.raises(openai.NotFoundError, match="bad <redacted>, <redacted> and") as one:
+                client.models.list()
+    with RawServer(answer({"error": KEY}, "404 No")) as other, RawServer() as server:
+        server.answers += [answer("", "307 Moved", Location=f"{other.url}/{KEY}")]
+        with client_of(server) as client, pytest.raises(openai.NotFoundError) as two:
+            client.models.list()
+    for error in (one.value, two.value):
+        shown = whole_traceback(error) + repr(vars(error))
+        assert not [each for each in (password, "pass%2Fword", token, "5678", KEY) if each in shown]
 
 
 def test_a_short_key_does_not_blot_the_message() -> None:
@@ -5073,7 +5091,16 @@ ECHOES: List[Answer] = [
     stream_answer(sse({"error": {"message": ALL_SECRETS, "param": ALL_SECRETS}})),
     stream_answer(sse({"error": ALL_SECRETS})),
     stream_answer(sse(ALL_SECRETS.encode())),
+    answer(WRONG, "403 " + ALL_SECRETS, X_Request_ID=ALL_SECRETS, X_Echo="Bearer " + ALL_SECRETS),
+    answer("no", Content_Type=ALL_SECRETS, X_Request_ID=ALL_SECRETS),
+    answer("[", "200 " + ALL_SECRETS, X_Echo=ALL_SECRETS),
+    answer(b"no gzip", Content_Encoding="gzip", X_Echo=ALL_SECRETS),
+    answer("", "307 Moved", Location="/v1/" + ALL_SECRETS.replace(" ", "/")),
+    answer("", "307 Moved", Location="ftp://127.0.0.1/" + ALL_SECRETS),
+    hang_up(raw("HTTP/1.1 200 OK\nContent-Length: " + ALL_SECRETS)),
 ]
+# Enough for those calls that take long: an error of each kind.
+FEW_ECHOES = [ECHOES[0], ECHOES[3], ECHOES[6], ECHOES[7], ECHOES[9], ECHOES[11], ECHOES[12]]
 
 
 def clients_with_secrets(url: str) -> List[Tuple[Any, List[str]]]:
@@ -5101,52 +5128,120 @@ def clients_with_secrets(url: str) -> List[Tuple[Any, List[str]]]:
     return found
 
 
-def using(client: Any, dotted: str, **params: Any) -> Any:
-    """The error of a call, or of reading the stream that it gives."""
-    async def read(work: Any) -> None:
-        if hasattr(work, "__await__"):
-            work = await work
-        if isinstance(work, openai.AsyncStream):
-            async for _ in work:
-                pass
+def using(client: Any, work: Callable[[Any], Any], shown: Optional[List[str]] = None) -> Any:
+    """The error of a call, or of reading the stream that it gives; and how all it gives shows."""
+    def look(found: Any) -> Any:
+        if shown is not None:
+            shown.extend((repr(found), str(found), repr(getattr(found, "response", ""))))
+        return found
+
+    async def read() -> None:
+        found = look(work(client))
+        if hasattr(found, "__await__"):
+            found = look(await found)
+        if isinstance(found, openai.HttpxBinaryResponseContent):
+            await found.aread()
+        elif hasattr(found, "__aenter__"):
+            async with found as stream:
+                async for _ in look(stream):
+                    pass
 
     try:
-        found: Any = functools.reduce(getattr, dotted.split("."), client)(**params)
         if client.is_async:
-            asyncio.run(read(found))
-        elif isinstance(found, openai.Stream):
-            list(found)
-    except openai.OpenAIError as err:
+            asyncio.run(read())
+            return
+        found = look(work(client))
+        if isinstance(found, openai.HttpxBinaryResponseContent):
+            found.read()
+        elif hasattr(found, "__enter__"):
+            with found as stream:
+                for _ in look(stream):
+                    pass
+    except (openai.OpenAIError, ValueError, RuntimeError) as err:
         return err
 
 
-SECRET_CALLS: List[Tuple[str, Dict[str, Any]]] = [
-    ("models.list", {}),
-    ("chat.completions.create", {"model": "m", "messages": [], "stream": True}),
-    ("files.create", {"file": b"x", "purpose": "batch"}),
-    ("files.wait_for_processing", {"id": "f"}),
-    ("models.with_raw_response.list", {}),
+SECRET_CALLS: List[Callable[[Any], Any]] = [
+    lambda c: c.models.list(),
+    lambda c: c.chat.completions.create(model="m", messages=[], stream=True),
+    lambda c: c.files.create(file=b"x", purpose="batch"),
+    lambda c: c.files.content("f"),
+    lambda c: c.models.with_raw_response.list(),
 ]
+RUN = {"id": "run_1", "object": "thread.run", "thread_id": "t", "status": "in_progress"}
+FAST: Dict[str, Any] = {"poll_interval_ms": 1}
+
+def secret_helpers() -> List[Tuple[Callable[[Any], Any], List[Any]]]:
+    """The helpers, and what they are told before the server says what it should not."""
+    return [
+        (lambda c: c.chat.completions.stream(model="m", messages=[], response_format=Point), []),
+        (lambda c: c.chat.completions.parse(model="m", messages=[], response_format=Point), []),
+        (lambda c: c.responses.stream(model="m", input="x", text_format=Point), []),
+        (lambda c: c.responses.parse(
+            model="m", input="x", tools=[openai.function_tool(call_a_closed_port)]), []),
+        (lambda c: c.beta.threads.runs.stream(thread_id="t", assistant_id="a"), []),
+        (lambda c: c.beta.threads.create_and_run_poll(assistant_id="a", **FAST), [RUN, RUN]),
+        (lambda c: c.files.wait_for_processing("f", poll_interval=0.001), [{"status": "uploaded"}]),
+        (lambda c: c.vector_stores.files.upload_and_poll(vector_store_id="v", file=b"x", **FAST),
+         [{"id": "f"}, {"id": "f", "status": "in_progress"}, {"id": "f", "status": "in_progress"}]),
+        (lambda c: c.vector_stores.file_batches.upload_and_poll(
+            "v", files=[("a", b"1"), ("b", b"2")], max_concurrency=1, **FAST), [{"id": "f"}]),
+        (lambda c: c.uploads.upload_file_chunked(
+            file=b"1234", filename="a", mime_type="text/plain", purpose="batch", part_size=2,
+            max_concurrency=1, md5=None), [{"id": "upload"}, {"id": "part"}]),
+        (lambda c: c.beta.agents.sessions.stream("s", input="x", tool_handlers=TOOL_OF),
+         [agent_session("idle")]),
+        (lambda c: c.beta.agents.sessions.stream("s", input="x", output_type=Point),
+         [agent_session("idle"), stream_answer(agent_events(TURNS["an answer"])[:-9])]),
+        (lambda c: c.beta.agents.environments.files.prepare(
+            {"/workspace/a": __file__, "/workspace/b": __file__}), [{"id": "f"}]),
+        (lambda c: c.beta.agents.environments.files.upload("e", file=b"x", path="/workspace/a"),
+         [{"id": "f"}]),
+        (lambda c: c.webhooks.unwrap(EVENT, delivery(secret="another")), []),
+        (lambda c: c.webhooks.unwrap(b"{", delivery(b"{", SECRETS["webhook_secret"])), []),
+    ]
+
+
+def all_that_is_in(api: Any) -> Iterator[str]:
+    """The repr of each resource of a client, and of each method and view of each."""
+    for name in dir(type(api)):
+        if name[:1] != "_" and callable(getattr(type(api), name)):
+            yield repr(getattr(api, name))
+    groups = {name for cls in type(api).__mro__ for name in openai.own_annotations(cls)}
+    for name in groups:
+        group = getattr(api, name) if name[:1] != "_" else None
+        if isinstance(group, openai.Resource):
+            yield repr(group)
+            if not name.startswith("with_"):
+                yield from all_that_is_in(group)
 
 
 @pytest.mark.parametrize("number", range(12))
+@pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
 def test_no_secret_shows_in_a_log_a_repr_an_error_its_traceback_or_its_pickle(
     number: int, caplog: pytest.LogCaptureFixture
 ) -> None:
+    calls: List[Any] = [(work, [], sent) for work in SECRET_CALLS for sent in ECHOES]
+    calls += [(*helper, sent) for helper in secret_helpers() for sent in FEW_ECHOES]
     with RawServer() as server, caplog.at_level(logging.DEBUG):
         client, known = clients_with_secrets(server.url)[number]
-        shown: List[str] = [repr(client), str(client), repr(client._transport), repr(client.chat)]
+        shown: List[str] = [repr(client), str(client), repr(client._transport)]
+        shown += all_that_is_in(client)
+        assert len(shown) > 400
         errors = 0
-        for dotted, params in SECRET_CALLS:
-            for sent in ECHOES:
-                server.answers[:] = [sent] * 3
-                err = using(client, dotted, **params)
-                if err is not None:
-                    errors += 1
-                    shown.append(whole_traceback(err) + repr(vars(err)))
-                    shown.append(repr(vars(pickle.loads(pickle.dumps(err)))))
-        assert errors > 40
+        for work, before, sent in calls:
+            told = [answer(each) if isinstance(each, dict) else each for each in before]
+            server.answers[:] = told + [sent] * 6
+            err = using(client, work, shown)
+            if err is None:  # the secrets were taken for a file, for instance
+                continue
+            errors += 1
+            shown.append(whole_traceback(err) + repr(vars(err)) + repr(err.args))
+            shown.append(repr(vars(pickle.loads(pickle.dumps(err)))))
+            headers = getattr(getattr(err, "response", None), "headers", {})
+            shown += [repr(headers), repr(list(headers.values()))]
         shown += [f"{r.getMessage()} {r.args!r} {r.exc_text}" for r in caplog.records]
+        assert errors > 0.8 * len(calls) > 150
         assert any("HTTP Response" in text for text in shown)
     for secret in known:
         assert not [text for text in shown if secret in text], secret
@@ -5154,18 +5249,23 @@ def test_no_secret_shows_in_a_log_a_repr_an_error_its_traceback_or_its_pickle(
 
 @pytest.mark.parametrize("number", range(12))
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
 def test_no_redirect_takes_a_secret_to_another_origin(number: int, status: int) -> None:
     found = answer({"data": [], "status": "processed"})
-    with RawServer(*[found] * 9) as other, RawServer() as server:
+    with RawServer(*[found] * 20) as other, RawServer() as server:
         client, _ = clients_with_secrets(server.url)[number]
-        for dotted, params in SECRET_CALLS:
+        for work in SECRET_CALLS + [work for work, before in secret_helpers() if not before]:
             server.answers[:] = [answer("", f"{status} Moved", Location=other.url + "/x")]
-            using(client, dotted, **params)
-        using(client, "get", path=other.url + "/models", cast_to=object)
-        assert len(other.requests) >= 5
+            using(client, work)
+        using(client, lambda c: c.get(path=other.url + "/models", cast_to=object))
+        assert len(other.requests) >= 10
         for head, body in other.requests:
             assert not [s for s in SECRETS.values() if s in head or s.encode() in body]
             assert "authorization" not in head.lower() and "api-key" not in head.lower()
+
+
+PROXY_BASIC = base64.b64encode(("me:" + SECRETS["proxy"]).encode()).decode()
+PROXY_SAYS = f"{SECRETS['proxy']} {PROXY_BASIC}"
 
 
 def test_a_proxy_password_shows_nowhere_and_is_sent_to_the_proxy_only(
@@ -5179,9 +5279,54 @@ def test_a_proxy_password_shows_nowhere_and_is_sent_to_the_proxy_only(
                         max_retries=0) as client:
                 page = client.models.list()
                 shown = [repr(transport), repr(client), repr(page), repr(page._client)]
-        encoded = base64.b64encode(("me:" + secret).encode()).decode()
+                with pytest.raises(openai.BadRequestError) as caught:
+                    client.models.list()
+        shown.append(whole_traceback(caught.value) + repr(vars(caught.value)))
+        for head, _ in server.requests:  # this proxy passes the header on, as no real one does
+            assert f"Proxy-Authorization: Basic {PROXY_BASIC}" in head
+            assert secret not in head and KEY in head
         for text in shown + [r.getMessage() for r in caplog.records]:
-            assert secret not in text and encoded not in text
+            assert secret not in text and PROXY_BASIC not in text
+
+
+@pytest.mark.parametrize("given", ["as an argument", "by the environment"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("said", [
+    answer(PROXY_SAYS, "407 Proxy Authentication Required", Content_Type="text/plain"),
+    answer(WRONG, "407 " + PROXY_SAYS, X_Echo=PROXY_SAYS, X_Request_ID=PROXY_SAYS),
+    answer(PROXY_SAYS, Content_Type=PROXY_SAYS),
+    hang_up(f"HTTP/1.1 {PROXY_SAYS}\r\n\r\n".encode()),
+    hang_up(raw("HTTP/1.1 502 No\nContent-Length: " + PROXY_SAYS)),
+], ids=range(5))
+def test_a_proxy_that_says_its_password_is_not_quoted(
+    said: Any, scheme: str, given: str, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def say(conn: socket.socket) -> None:
+        read_request_head(conn.makefile("rb"))
+        if callable(said):
+            said(conn)
+        else:
+            conn.sendall(said)
+
+    with listening(say) as port, caplog.at_level(logging.DEBUG):
+        url = f"http://me:{SECRETS['proxy']}@127.0.0.1:{port}"
+        options: Dict[str, Any] = {}
+        if given == "as an argument":
+            options["http_client"] = openai.DefaultHttpxClient(proxy=url)
+        else:
+            monkeypatch.setenv(scheme + "_proxy", url)
+        base = scheme + "://api.example.com/v1"
+        with OpenAI(api_key=KEY, base_url=base, max_retries=0, **options) as client:
+            with pytest.raises(openai.APIError) as caught:
+                client.models.list()
+    error = caught.value
+    shown = [whole_traceback(error), repr(vars(error))]
+    shown += [repr(vars(pickle.loads(pickle.dumps(error)))),
+              repr(dict(getattr(getattr(error, "response", None), "headers", {})))]
+    shown += [r.getMessage() for r in caplog.records]
+    for text in shown:
+        assert SECRETS["proxy"] not in text and PROXY_BASIC not in text and KEY not in text
 
 
 @BOTH
