@@ -1541,12 +1541,15 @@ class StopSignal:
         self.stopped = False
         self.holder: Any = None  # what has the socket in `.sock`: a connection, or one being made
         self.waiting: Any = None  # the lock that a retry's wait sleeps on
+        self.asked: Any = None  # the future of a key that is made in the event loop
 
     def stop(self) -> None:
         self.stopped = True
-        waiting = self.waiting
+        waiting, asked = self.waiting, self.asked
         if waiting is not None and waiting.locked():
             waiting.release()
+        if asked is not None:
+            asked.cancel()
         sock = getattr(self.holder, "sock", None)
         if sock is not None:
             shut(sock)
@@ -5825,7 +5828,14 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
         def renew() -> str:
             if not self._key_is_made():
                 return key
-            return asyncio.run_coroutine_threadsafe(self._key(), loop).result()
+            stop.asked = asyncio.run_coroutine_threadsafe(self._key(), loop)
+            if stop.stopped:  # before it could know whom to tell
+                stop.asked.cancel()
+            try:
+                made: str = stop.asked.result()
+                return made
+            finally:
+                stop.asked = None  # which may hold an error, that holds this frame
 
         def work() -> Any:
             result = self._viewed(self._send(call, key, renew, stop), call)

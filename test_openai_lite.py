@@ -5518,14 +5518,27 @@ async def work(client):
             pass
     elif phase == "pool":
         await asyncio.gather(client.models.list(), client.models.list())
+    elif phase == "send":
+        await client.files.create(file=b"x" * (32 << 20), purpose="batch")
+    elif phase == "download":
+        await (await client.files.content("f")).aread()
     else:
         await client.models.list()
 
+async def key():
+    asked.append(1)
+    if phase == "key" and len(asked) > 1:
+        await asyncio.sleep(60)
+    return "k"
+
+asked = []
+
 async def main(how):
+    del asked[:]
     limits = o.Limits(max_connections=1) if phase == "pool" else o.Limits()
     transport = o.DefaultAsyncHttpxClient(limits=limits, proxy=url if phase == "proxy" else None)
     base = "https://api.example.com" if phase == "proxy" else url
-    async with o.AsyncOpenAI(api_key="k", base_url=base, http_client=transport, timeout=60) as c:
+    async with o.AsyncOpenAI(api_key=key, base_url=base, http_client=transport, timeout=60) as c:
         task = asyncio.ensure_future(work(c))
         await asyncio.sleep(0.15)
         assert workers()
@@ -5563,16 +5576,22 @@ for how in ["cancel", "wait_for"] + ["TaskGroup"] * hasattr(asyncio, "TaskGroup"
 
 
 @pytest.mark.parametrize(
-    "phase", ["connect", "tls", "proxy", "headers", "body", "stream", "retry", "pool"]
+    "phase", ["connect", "tls", "proxy", "send", "headers", "body", "stream", "download", "retry",
+              "key", "pool"]
 )
 def test_a_cancelled_task_ends_its_thread_within_a_tenth_of_a_second(phase: str) -> None:
     def serve(conn: socket.socket) -> None:
+        if phase == "send":
+            conn.recv(10)
+            deaf(conn)
         if phase not in ("tls", "proxy"):
             read_request_head(conn.makefile("rb"))
         conn.sendall({
             "body": answer(b"{", Content_Length="99"),
             "stream": stream_answer(sse({"type": "a"}), Content_Length="99999"),
+            "download": answer(b"x" * 99, Content_Length="4000000"),
             "retry": answer(WRONG, "429 Slow", Retry_After="100"),
+            "key": answer(WRONG, "429 Slow", Retry_After_Ms="1"),
         }.get(phase, b""))
         silent(conn)
 
@@ -5583,6 +5602,70 @@ def test_a_cancelled_task_ends_its_thread_within_a_tenth_of_a_second(phase: str)
         url = url.replace("http", "https") if phase == "tls" else url
         done = python("-X", "dev", "-c", ASYNC_CANCEL, phase, url)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+NAME_SERVER = """
+import asyncio, os, signal, socket, sys, threading, time
+import openai_lite as o
+how, port = sys.argv[1:]
+asked, answered, resolve = threading.Event(), threading.Event(), socket.getaddrinfo
+
+def slow(*args):
+    asked.set()
+    answered.wait()  # as a name server that does not answer: nothing can end this
+    return resolve("127.0.0.1", *args[1:])
+
+socket.getaddrinfo = slow
+
+def workers():
+    return [t for t in threading.enumerate() if t.name == "openai_lite"]
+
+async def main(client):
+    async with client:
+        task = asyncio.ensure_future(client.models.list())
+        while not asked.is_set():
+            await asyncio.sleep(0.001)
+        if how == "Ctrl-C":
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+            await task
+        if how == "wait_for":
+            try:
+                await asyncio.wait_for(task, 0.05)
+            except asyncio.TimeoutError:
+                pass
+        else:
+            task.cancel()
+            await asyncio.wait([task])
+        assert task.cancelled()
+
+client = o.AsyncOpenAI(api_key="k", base_url=f"http://name.example:{port}", timeout=60)
+try:
+    asyncio.run(main(client))
+except KeyboardInterrupt:
+    assert how == "Ctrl-C"
+assert len(workers()) == 1 and not answered.is_set()
+print("over")
+if how != "never":
+    answered.set()
+    end = time.monotonic() + 30
+    while workers():
+        assert time.monotonic() < end, "the thread does not end"
+        time.sleep(0.001)
+    assert len(client._transport.slots) == 1000
+"""
+
+
+@pytest.mark.parametrize("how", ["cancel", "wait_for", "Ctrl-C", "never"])
+def test_nobody_but_its_thread_waits_for_a_name_server_after_a_task_was_cancelled(how: str) -> None:
+    """Nothing can interrupt getaddrinfo(), so here, for once, it is replaced: in a child."""
+    if how == "Ctrl-C" and os.name == "nt":
+        pytest.skip("Windows has no SIGINT for children")
+    connected = threading.Event()
+    started = time.monotonic()
+    with listening(lambda conn: connected.set()) as port:
+        done = python("-X", "dev", "-c", NAME_SERVER, how, str(port))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "over\n", "")
+    assert time.monotonic() - started < 15 and not connected.is_set()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for children")
