@@ -858,18 +858,25 @@ class ByteCutter:
     """Pieces of `size` bytes, or just as they come."""
 
     def __init__(self, size: Optional[int] = None) -> None:
-        self.size, self.rest = size, b""
+        self.size = size
+        self.rest: List[bytes] = []  # of a piece that is not complete yet
+        self.missing = size or 0  # bytes that it lacks
 
     def feed(self, data: bytes) -> List[bytes]:
         if self.size is None:
             return [data] if data else []
-        data = self.rest + data if self.rest else data
+        if len(data) < self.missing:  # joined once it is complete, not each time
+            self.rest.append(data)
+            self.missing -= len(data)
+            return []
+        data = b"".join([*self.rest, data])
         full = len(data) - len(data) % self.size
-        self.rest = data[full:]
+        self.rest, self.missing = [data[full:]], self.size - len(data) + full
         return [data[start : start + self.size] for start in range(0, full, self.size)]
 
     def finish(self) -> List[bytes]:
-        return [self.rest] if self.rest else []
+        last = b"".join(self.rest)
+        return [last] if last else []
 
 
 class ReportedCutter(ByteCutter):
@@ -899,14 +906,21 @@ class TextCutter:
         import codecs
 
         self.decoder = codecs.getincrementaldecoder(encoding or "utf-8")("replace")
-        self.size, self.rest = size, ""
+        self.size = size
+        self.rest: List[str] = []  # of a piece that is not complete yet
+        self.missing = size or 0  # characters that it lacks
 
     def feed(self, data: bytes, final: bool = False) -> List[str]:
-        text = self.rest + self.decoder.decode(data, final)
+        text = self.decoder.decode(data, final)
         if self.size is None:
             return [text] if text else []
+        if len(text) < self.missing and not final:
+            self.rest.append(text)
+            self.missing -= len(text)
+            return []
+        text = "".join([*self.rest, text])
         full = len(text) if final else len(text) - len(text) % self.size
-        self.rest = text[full:]
+        self.rest, self.missing = [text[full:]], self.size - len(text) + full
         return [text[start : start + self.size] for start in range(0, full, self.size)]
 
     def finish(self) -> List[str]:
@@ -2213,6 +2227,7 @@ class Connection:
         connection = fields.get("connection", "").lower()
         if (
             until_eof
+            or status == 101  # what follows is another protocol
             or "close" in connection
             or (version == "HTTP/1.0" and "keep-alive" not in connection)
         ):

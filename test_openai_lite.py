@@ -518,6 +518,20 @@ SSE_CASES: List[Tuple[str, bytes, List[Tuple[str, str]]]] = [
     ("bogus retry", b"retry: soon\n\nretry\n\n" + OK, [("", '{"a":1}')]),
     ("NUL in id", b"id: a\x00b\n" + OK, [("", '{"a":1}')]),
     ("NUL in data", b"data: a\x00b\n\n", [("", "a\x00b")]),
+    # format-field-parsing, format-field-unknown, format-field-id-3 and format-newlines, as they are
+    ("many ways to write fields",
+     b"data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\ndata:3\rdata:\r\n "
+     b"data:32\ndata:4\n\n", [("", "\0\n 2\n1\n3\n\n4")]),
+    ("unknown fields", b"data:test\n data\ndata\nfoobar:xxx\njustsometext\n:thisisacommentyay\n"
+     b"data:test\n\n", [("", "test\n\ntest")]),
+    ("ids over events", b"id: 1\n\nid\ndata:1\n\nid:x\ndata:2\n\ndata:3\n\n",
+     [("", "1"), ("", "2"), ("", "3")]),
+    ("ends of all kinds", b"data:test\r\ndata\ndata:test\r\n\r\n\r\n", [("", "test\n\ntest")]),
+    ("NUL alone, then data", b"data:\0\n\n\n\n", [("", "\0")]),
+    ("retry of several kinds", b"retry:03000\nretry:3000\ndata:x\n\nretry:\nretry:-1\nretry:1.5\n"
+     b"retry:99999999999999999999\ndata:y\n\n", [("", "x"), ("", "y")]),
+    ("event that is a space", b"event:  \ndata:1\n\n", [(" ", "1")]),
+    ("event that is taken back", b"event:a\nevent:\ndata:1\n\n", [("", "1")]),
     ("unknown field", b"justsometext\nfoo: bar\n" + OK, [("", '{"a":1}')]),
     ("blank lines", b"\n\n\n" + OK + b"\n\n\n\n" + OK + b"\n", [("", '{"a":1}')] * 2),
     ("UTF-8", ("data: " + LONG + "\n\n").encode(), [("", LONG)]),
@@ -1337,6 +1351,8 @@ def all_errors() -> List[Any]:
     headers = {"x-request-id": "r", "set-cookie": KEY}
     response = openai.HTTPResponse(400, headers, b'{"a":1}', request=request)
     body = {"message": "m", "code": "c", "param": "p", "type": "t"}
+    whole = openai.ChatCompletion.model_validate({"id": "c", "choices": []})
+    turn = openai.Turn.model_validate({"id": "t", "session_id": "s"})
     kinds = [kind for _, kind in STATUSES]
     return [
         openai.OpenAIError("a"), openai.OpenAIError("a", 1),
@@ -1347,7 +1363,24 @@ def all_errors() -> List[Any]:
         openai.APIResponseValidationError(response, body, message="v"),
         openai.OAuthError(response=response, body={"error": "e", "error_description": "d"}),
         openai.OutputParseError("m", text="t"),
+        openai.IncompleteStreamError(request=request),
+        openai.LengthFinishReasonError(completion=whole),
+        openai.ContentFilterFinishReasonError(completion=whole),
+        openai.BulkUploadError([None], {"a": openai.APIConnectionError(request=request)}),
+        openai.AgentTurnResultError("failed", turn=turn, session_id="s", messages=[],
+                                    required_actions=[]),
+        openai.AgentOutputParseError(openai.AgentTurnResult(
+            turn=turn, messages=[])),
+        openai.AgentFilePreparationError(openai.PreparedAgentFiles(files=[], uploaded_file_ids=[])),
+        openai.AgentFileStagingError("f"),
     ] + [kind("m", response=response, body=body) for kind in kinds]
+
+
+def test_every_class_of_error_is_among_those_that_are_pickled() -> None:
+    def below(kind: Any) -> Set[Any]:
+        return {kind}.union(*map(below, kind.__subclasses__()))
+
+    assert below(openai.OpenAIError) == {type(error) for error in all_errors()}
 
 
 @pytest.mark.parametrize("error", all_errors(), ids=lambda e: type(e).__name__)
@@ -1726,6 +1759,13 @@ ANSWERS: List[Tuple[str, Answer, bytes, bool]] = [
      True),
     ("HTTP/1.0 kept, without a length",
      hang_up(raw("HTTP/1.0 200 OK\nConnection: keep-alive", b"abc")), b"abc", False),
+    # After https://github.com/python-hyper/h11/tree/master/h11/tests
+    ("a space before the colon, which makes another name",
+     hang_up(raw("HTTP/1.1 200 OK\nContent-Length : 2", b"abc")), b"abc", False),
+    ("odd bytes in reason and header",
+     raw("HTTP/1.1 200 \xe9\x07\nX: a\0b\xff\nContent-Length: 3", b"abc"), b"abc", True),
+    ("another protocol from here on",
+     raw("HTTP/1.1 101 Go\nConnection: upgrade\nUpgrade: websocket"), b"", False),
     ("large head", raw("HTTP/1.1 200 OK\nContent-Length: 3\nX: " + "y" * 100_000, b"abc"), b"abc",
      True),
 ]
@@ -1835,6 +1875,11 @@ JSON = "HTTP/1.1 200 OK\nContent-Type: application/json"
         (hang_up(raw("HTTP/1.1 2000 OK")), CONNECTION, "not HTTP/1.1"),
         (hang_up(raw("HTTP/1.1 099 OK")), CONNECTION, "not HTTP/1.1"),
         (hang_up(raw("ICY 200 OK")), CONNECTION, "not HTTP/1.1"),
+        (hang_up(b"\r\n" + answer()), CONNECTION, "not HTTP/1.1: it starts with ''"),
+        (hang_up(raw(" HTTP/1.1 200 OK")), CONNECTION, "not HTTP/1.1"),
+        (hang_up(raw("HTTP/1.1  200 OK")), CONNECTION, "not HTTP/1.1"),
+        (hang_up(raw("HTTP/1.1\t200 OK")), CONNECTION, "not HTTP/1.1"),
+        (hang_up(raw("HTTP/1.10 200 OK")), CONNECTION, "not HTTP/1.1"),
         (hang_up(raw("HTTPER/1.1 200 OK")), CONNECTION, "not HTTP/1.1"),
         (hang_up(raw("RTSP/1.1 200 OK")), CONNECTION, "not HTTP/1.1"),
         (hang_up(raw("HTTP/1.1 103 Hints") * 1000), CONNECTION,
@@ -1977,6 +2022,13 @@ def test_broken_compression_is_a_typed_error_and_never_half_a_body(
                 list(response.iter_bytes())
 
 
+def test_gzip_is_unpacked_though_identity_was_asked_for() -> None:
+    with RawServer(answer(gzip.compress(b'{"id": "m"}'), Content_Encoding="gzip")) as server:
+        with client_of(server, default_headers={"Accept-Encoding": "identity"}) as client:
+            assert client.models.retrieve("m").id == "m"
+    assert headers_of(server.requests[0][0])["accept-encoding"] == "identity"
+
+
 def test_many_small_members_of_gzip_take_no_more_time_per_byte() -> None:
     started = time.process_time()
     error = failure(answer(members(b"") * 600_000, Content_Encoding="gzip"))  # 12 MB of them
@@ -2032,6 +2084,17 @@ def test_bytes_text_and_lines_are_iterated_whole(size: Optional[int], packed: bo
         response.read()
         assert b"".join(response.iter_bytes(size)) == data and response.text == text
         assert response.elapsed.total_seconds() >= 0
+
+
+def test_large_pieces_cost_no_more_per_byte() -> None:
+    started, piece = time.process_time(), b"x" * 4096
+    for cutter in (openai.ByteCutter(64 << 20), openai.TextCutter("utf-8", 64 << 20)):
+        found: List[Any] = []
+        for _ in range((64 << 20) // 4096 + 1):
+            found += cutter.feed(piece)
+        assert list(map(len, found + cutter.finish())) == [64 << 20, 4096]
+    # If what had come before were copied each time: a terabyte, minutes.
+    assert time.process_time() - started < 20
 
 
 @pytest.mark.parametrize(
@@ -2544,11 +2607,14 @@ CTRL_C = """
 import os, signal, socket, sys, threading, time
 import openai_lite as o
 phase, url, marker = sys.argv[1:]
-client = o.OpenAI(api_key="k", base_url=url, max_retries=3, timeout=40)
+limits = o.Limits(max_connections=1 if phase == "pool" else 1000)
+client = o.OpenAI(api_key="k", base_url=url, max_retries=3, timeout=40,
+                  http_client=o.DefaultHttpxClient(limits=limits))
 call = {
     "send": lambda: client.files.create(file=b"x" * (32 << 20), purpose="batch"),
     "stream": lambda: list(client.responses.create(model="m", input="x", stream=True)),
     "download": lambda: client.files.content("f").write_to_file(os.devnull),
+    "pool": lambda: [client.responses.create(model="m", input="x", stream=True) for _ in "ab"],
 }.get(phase, lambda: client.models.list())
 def interrupt():
     while not os.path.exists(marker):  # the server says that the client is where we want it
@@ -2564,7 +2630,7 @@ except KeyboardInterrupt:
     print("interrupted")
 transport = client._transport
 idle = sum(map(len, transport.idle.values()))
-assert len(transport.slots) + idle == 1000, (len(transport.slots), idle)
+assert len(transport.slots) + idle == limits.max_connections, (len(transport.slots), idle)
 if phase != "connect":
     print(client.models.retrieve("again").id)
 """
@@ -2572,7 +2638,8 @@ if phase != "connect":
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for children")
 @pytest.mark.parametrize(
-    "phase", ["connect", "tls", "proxy", "send", "headers", "body", "stream", "download", "retry"]
+    "phase", ["connect", "tls", "proxy", "send", "headers", "body", "stream", "download", "retry",
+              "pool"]
 )
 def test_ctrl_c_ends_a_call_at_once_wherever_it_is_and_the_client_can_be_used_again(
     phase: str, tmp_path: pathlib.Path
@@ -2582,6 +2649,7 @@ def test_ctrl_c_ends_a_call_at_once_wherever_it_is_and_the_client_can_be_used_ag
         "body": answer(b"{", Content_Length="99"), "stream": stream_answer(sse({"type": "a"})),
         "download": answer(b"x" * 99, Content_Length="999999999"),
         "retry": answer(WRONG, "429 Slow", Retry_After="100"),
+        "pool": stream_answer(sse({"type": "a"}), Content_Length="99"),
     }.get(phase, b"").replace(b"Content-Length: 2", b"Content-Length: 22")
 
     def serve(conn: socket.socket) -> None:
@@ -2696,6 +2764,52 @@ def test_a_forked_child_uses_its_own_connections() -> None:
             os.close(reading)
             os.close(writing)
     assert server.connections == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_uses_its_own_threads_in_asyncio() -> None:
+    """The threads of its parent stayed behind, those in a call as well as the idle ones."""
+    async def ask(client: AsyncOpenAI, *names: str) -> List[str]:
+        found = await asyncio.gather(*[client.models.retrieve(name) for name in names])
+        return [model.id for model in found]
+
+    async def parent(client: AsyncOpenAI) -> bytes:
+        assert await ask(client, "a", "b") == ["a", "b"]
+        slow_call = asyncio.ensure_future(ask(client.with_options(base_url=waiting), "c"))
+        await asyncio.sleep(0.1)
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                said: List[str] = []
+                thread = threading.Thread(  # because this one has the loop of the parent
+                    target=lambda: said.extend(asyncio.run(ask(client, "child-1", "child-2")))
+                )
+                thread.start()
+                thread.join(30)
+                os.write(writing, " ".join(said).encode())
+            finally:
+                os._exit(0)
+        os.close(writing)
+        with open(reading, "rb") as file:
+            from_child = file.read()
+        os.waitpid(child, 0)
+        proceed.set()
+        assert await slow_call == ["c"] and await ask(client, "d") == ["d"]
+        await client.close()
+        return from_child
+
+    def wait(conn: socket.socket) -> None:
+        read_request_head(conn.makefile("rb"))
+        proceed.wait(60)
+        conn.sendall(answer({"id": "c"}))
+
+    proceed = threading.Event()
+    with listening(echo) as port, listening(wait) as other:
+        waiting = f"http://127.0.0.1:{other}/v1"
+        client = AsyncOpenAI(api_key=KEY, base_url=f"http://127.0.0.1:{port}/v1", max_retries=0)
+        assert asyncio.run(parent(client)) == b"child-1 child-2"
 
 
 EVENTS = answer(sse({"id": "1"}, {"id": "2"}, b"[DONE]"), Content_Type="text/event-stream")
@@ -2949,6 +3063,39 @@ def test_https_goes_through_a_tunnel_and_the_server_never_sees_the_proxy_passwor
                 assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     assert proxy.lines == ["CONNECT localhost:1234"] and server.connections == 1
     assert "proxy-authorization" not in headers_of(server.requests[0][0])
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_kept_connection_that_drops_behind_a_proxy_is_made_anew(
+    scheme: str, late: bool, certificates: Any
+) -> None:
+    """After urllib3's tests of a proxy that is reconnected to, whoever of the two hung up."""
+    tls = certificates.server("right") if scheme == "https" else None
+    answers: List[Answer] = [answer(b"1"), hang_up()] if late else [hang_up(answer(b"1"))]
+    with RawServer(*answers, answer(b"2"), tls=tls) as server:
+        proxy = Proxy(server.port, "me:pw")
+        with listening(proxy) as port, openai.HTTPTransport(
+            proxy=f"http://me:pw@127.0.0.1:{port}", verify=certificates.path("right")
+        ) as transport:
+            for body in (b"1", b"2"):
+                assert fetch(transport, scheme + "://localhost:1234/x") == body
+                if not late and body == b"1":
+                    wait_until(lambda: not idle_connections(transport)[0].alive())
+            assert len(transport.slots) + len(idle_connections(transport)) == 1000
+    line = "CONNECT localhost:1234" if tls else "GET http://localhost:1234/x"
+    assert proxy.lines == [line] * 2 and server.connections == 2
+    assert len(server.requests) == (3 if late else 2)
+
+
+def test_a_tunnel_to_an_address_of_ip_6_is_asked_for_in_brackets() -> None:
+    proxy = Proxy(1)
+    with listening(proxy) as port:
+        with openai.HTTPTransport(proxy=f"http://127.0.0.1:{port}") as transport:
+            for url in ("https://[::1]/x", "https://[fd00::5]:8443/x", "http://[::1]:81/x"):
+                with pytest.raises(openai.APIConnectionError):
+                    fetch(transport, url)
+    assert proxy.lines == ["CONNECT [::1]:443", "CONNECT [fd00::5]:8443", "GET http://[::1]:81/x"]
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -4413,6 +4560,9 @@ TO_CUT: Dict[str, Tuple[bytes, Callable[[Any], Any]]] = {
         lambda c: c.responses.create(model="m", input="x", stream=True)),
     "stream to the end": (
         raw("HTTP/1.1 200 OK", sse(SHORT_CHUNK, b"[DONE]")),
+        lambda c: c.chat.completions.create(model="m", messages=[], stream=True)),
+    "stream in gzip": (
+        without_type(gzip.compress(sse(SHORT_CHUNK, b"[DONE]")), Content_Encoding="gzip"),
         lambda c: c.chat.completions.create(model="m", messages=[], stream=True)),
     "upload": (
         without_type(b'{"id": "f"}'), lambda c: c.files.create(file=b"x" * 99, purpose="batch")),
