@@ -2292,10 +2292,10 @@ plain_status = Pattern(r"(HTTP/1\.[01]) ([1-9][0-9][0-9])(?: (.*))?\Z")
 def read_head(file: io.BufferedReader) -> Tuple[str, int, str, Headers]:
     """(version, status, reason, headers) of the response that follows."""
     at_hand = file.peek(1)
-    end = at_hand.find(b"\r\n\r\n")
-    if end >= 0 and at_hand.find(b"\n\n", 0, end) < 0:
-        head = file.read(end + 4)
-    else:  # it came in pieces, or its lines end in LF
+    end = at_hand.find(b"\n\r\n")
+    if end > 0 and at_hand[end - 1] == 13 and at_hand.find(b"\n\n", 0, end) < 0:
+        head = file.read(end + 3)
+    else:  # it came in pieces, or some of its lines end in LF
         lines: List[bytes] = []
         size = 0
         while not lines or lines[-1] not in (b"\r\n", b"\n"):

@@ -1762,6 +1762,11 @@ ANSWERS: List[Tuple[str, Answer, bytes, bool]] = [
     # After https://github.com/python-hyper/h11/tree/master/h11/tests
     ("a space before the colon, which makes another name",
      hang_up(raw("HTTP/1.1 200 OK\nContent-Length : 2", b"abc")), b"abc", False),
+    ("ends of lines mixed, and a blank line in the body",
+     b"HTTP/1.1 200 OK\r\nX: a\nContent-Length: 8\n\r\na\r\n\r\nabc", b"a\r\n\r\nabc", True),
+    ("folded with tabs and spaces",
+     raw("HTTP/1.1 200 OK\nX: a\n b\n\tc\n    \t  \t\td\nContent-Length: 3\nY: in the\n  last  ",
+         b"abc"), b"abc", True),
     ("odd bytes in reason and header",
      raw("HTTP/1.1 200 \xe9\x07\nX: a\0b\xff\nContent-Length: 3", b"abc"), b"abc", True),
     ("another protocol from here on",
@@ -2524,10 +2529,23 @@ def test_64_threads_ask_for_more_urls_than_are_remembered() -> None:
 def test_first_calls_made_at_once_by_many_threads_succeed() -> None:
     """In a fresh process, where they import and cache what they need at the same time."""
     program = """
-import sys, threading
+import asyncio, base64, dataclasses, hmac, sys, threading, time
+from typing import List, Optional
 sys.setswitchinterval(1e-6)
 import openai_lite as o
 client = o.OpenAI(api_key="k", base_url=sys.argv[1], max_retries=0)
+stamp = str(int(time.time()))
+mac = hmac.new(b"secret", f"1.{stamp}.{{}}".encode(), "sha256").digest()
+signed = {"webhook-id": "1", "webhook-timestamp": stamp,
+          "webhook-signature": "v1," + base64.b64encode(mac).decode()}
+@dataclasses.dataclass
+class Plan:
+    steps: List[str]
+def tool(where: str, day: Optional[int] = None):
+    pass
+async def in_asyncio():
+    async with o.AsyncOpenAI(api_key="k", base_url=sys.argv[1]) as other:
+        return (await other.models.retrieve("m")).id
 ready, failed = threading.Barrier(24), []
 def work(i):
     calls = [
@@ -2537,10 +2555,18 @@ def work(i):
         lambda: client.with_options(timeout=9).responses.retrieve("r").id == "r",
         lambda: client.beta.threads.runs.with_raw_response.retrieve("a", thread_id="t").parse().id,
         lambda: o.AsyncOpenAI(api_key="k").copy().base_url,
+        lambda: client.models.list().data == [],
+        lambda: asyncio.run(in_asyncio()) == "m",
+        lambda: o.function_tool(tool)["function"]["parameters"]["required"] == ["where", "day"],
+        lambda: o.strict_schema(Plan)["required"] == ["steps"],
+        lambda: not client.webhooks.verify_signature("{}", signed, secret="secret"),
+        lambda: client.responses.parse(model="m", input="x", text_format=Plan).id == "responses",
+        lambda: o.Response.model_validate({"output": [{"type": "message"}]}).output[0].type,
     ]
     try:
         ready.wait(30)
-        assert calls[i % len(calls)]()
+        for call in calls[i % len(calls):] + calls:
+            assert call()
     except BaseException as err:
         failed.append(repr(err))
 threads = [threading.Thread(target=work, args=(i,)) for i in range(24)]
