@@ -1554,14 +1554,14 @@ class StopSignal:
     def __init__(self) -> None:
         self.stopped = False
         self.holder: Any = None  # what has the socket in `.sock`: a connection, or one being made
-        self.waiting: Any = None  # the lock that a retry's wait sleeps on
+        self.waiting: Any = None  # the lock that a wait sleeps on, for a retry or for an address
         self.asked: Any = None  # the future of a key that is made in the event loop
 
     def stop(self) -> None:
         self.stopped = True
         waiting, asked = self.waiting, self.asked
-        if waiting is not None and waiting.locked():
-            waiting.release()
+        if waiting is not None:
+            wake(waiting)
         if asked is not None:
             asked.cancel()
         sock = getattr(self.holder, "sock", None)
@@ -1582,6 +1582,14 @@ class StopSignal:
     def check(self) -> None:
         if self.stopped:
             raise DeadlineExceeded("the call was cancelled")
+
+
+def wake(waiting: Any) -> None:
+    """Release a lock, whoever else does so at the same time."""
+    try:
+        waiting.release()
+    except RuntimeError:
+        pass  # it was awake already
 
 
 def shut(sock: Any) -> None:
@@ -2102,7 +2110,7 @@ class Dialer:
         request = self.request
         failure: Optional[OSError] = None
         host, port = self.origin.host, self.origin.port
-        for family, kind, number, _, address in socket.getaddrinfo(host, port, 0, 1):  # 1: a stream
+        for family, kind, number, _, address in self.addresses(host, port):
             self.close()
             self.sock = socket.socket(family, kind, number)
             self.sock.settimeout(request.time_left(request.timeout.connect))
@@ -2117,6 +2125,53 @@ class Dialer:
             except OSError as err:
                 failure = err  # the next address may do
         raise failure or OSError("the name has no address")
+
+    def addresses(self, host: str, port: int) -> List[Any]:
+        """What getaddrinfo() finds, within the time limit.
+
+        Nothing can interrupt it while it waits for a name server, so that it does so in a thread of
+        its own, which is left alone when the limit is over, or the call, or the program.
+        """
+        import _thread
+        import socket
+
+        def look_up() -> None:
+            try:
+                found.append(socket.getaddrinfo(host, port, 0, 1))  # 1: a stream
+            except Exception as err:
+                found.append(err)
+            wake(done)
+
+        found: List[Any] = []
+        done = _thread.allocate_lock()
+        done.acquire()
+        request, stop = self.request, self.request.stop
+        limit = request.time_left(request.timeout.connect)
+        try:
+            if ":" in host or host.replace(".", "").isdigit():
+                look_up()  # an address already: there is nothing to wait for
+            else:
+                _thread.start_new_thread(look_up, ())
+        except RuntimeError:  # no more threads, for instance because the interpreter is ending
+            look_up()
+        if stop is not None:
+            stop.waiting = done
+            stop.check()
+        done.acquire(timeout=-1 if limit is None else min(limit, _thread.TIMEOUT_MAX))
+        if stop is not None:
+            stop.waiting = None
+            stop.check()
+        if not found:
+            request.time_left(None)  # say so if it was the total limit
+            raise DeadlineExceeded(f"no address was found for the name within {limit:g} s")
+        result = found.pop()
+        try:
+            if isinstance(result, Exception):
+                raise result
+            addresses: List[Any] = result
+            return addresses
+        finally:
+            del result  # an error and this frame would keep each other alive
 
     def tunnel(self, target: str, auth: str) -> None:
         """Have the proxy that was connected to pass everything on to `target`, "host:port"."""

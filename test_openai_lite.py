@@ -5785,10 +5785,12 @@ import asyncio, os, signal, socket, sys, threading, time
 import openai_lite as o
 how, port = sys.argv[1:]
 asked, answered, resolve = threading.Event(), threading.Event(), socket.getaddrinfo
+over = []
 
 def slow(*args):
     asked.set()
     answered.wait()  # as a name server that does not answer: nothing can end this
+    over.append(1)
     return resolve("127.0.0.1", *args[1:])
 
 socket.getaddrinfo = slow
@@ -5801,7 +5803,7 @@ async def main(client):
         task = asyncio.ensure_future(client.models.list())
         while not asked.is_set():
             await asyncio.sleep(0.001)
-        if how == "Ctrl-C":
+        if how == "async Ctrl-C":
             threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
             await task
         if how == "wait_for":
@@ -5814,34 +5816,75 @@ async def main(client):
             await asyncio.wait([task])
         assert task.cancelled()
 
-client = o.AsyncOpenAI(api_key="k", base_url=f"http://name.example:{port}", timeout=60)
+def in_sync(client):
+    if how == "Ctrl-C":
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        client.models.list()
+        assert how == "resolved"
+    except o.APITimeoutError as err:
+        limit = "no address was found for the name within 0.2 s" if how == "connect" else "total"
+        assert "(connect name.example:" in str(err) and limit in str(err), err
+
+limits = {"connect": o.Timeout(60, connect=0.2), "total": o.Timeout(60, total=0.2)}
+is_async = how in ("cancel", "wait_for", "async Ctrl-C", "never")
+client = (o.AsyncOpenAI if is_async else o.OpenAI)(
+    api_key="k", base_url=f"http://name.example:{port}", timeout=limits.get(how, o.Timeout(60)),
+    max_retries=0,
+)
+if how == "resolved":
+    threading.Timer(0.2, answered.set).start()
 try:
-    asyncio.run(main(client))
+    asyncio.run(main(client)) if is_async else in_sync(client)
 except KeyboardInterrupt:
-    assert how == "Ctrl-C"
-assert len(workers()) == 1 and not answered.is_set()
+    assert how in ("Ctrl-C", "async Ctrl-C")
+assert answered.is_set() is (how == "resolved")
+end = time.monotonic() + 20
+while workers():
+    assert time.monotonic() < end, "the worker waits for the name server"
+    time.sleep(0.001)
+transport = client._transport
+assert len(transport.slots) + sum(map(len, transport.idle.values())) == 1000
 print("over")
 if how != "never":
     answered.set()
-    end = time.monotonic() + 30
-    while workers():
+    while not over:
         assert time.monotonic() < end, "the thread does not end"
         time.sleep(0.001)
-    assert len(client._transport.slots) == 1000
 """
 
 
-@pytest.mark.parametrize("how", ["cancel", "wait_for", "Ctrl-C", "never"])
-def test_nobody_but_its_thread_waits_for_a_name_server_after_a_task_was_cancelled(how: str) -> None:
+@pytest.mark.parametrize(
+    "how", ["cancel", "wait_for", "async Ctrl-C", "never", "connect", "total", "Ctrl-C", "resolved"]
+)
+def test_no_call_waits_for_a_name_server_longer_than_it_should(how: str) -> None:
     """Nothing can interrupt getaddrinfo(), so here, for once, it is replaced: in a child."""
-    if how == "Ctrl-C" and os.name == "nt":
+    if "Ctrl-C" in how and os.name == "nt":
         pytest.skip("Windows has no SIGINT for children")
-    connected = threading.Event()
+    connections: List[int] = []
+
+    def serve(conn: socket.socket) -> None:
+        connections.append(1)
+        echo(conn)
+
     started = time.monotonic()
-    with listening(lambda conn: connected.set()) as port:
+    with listening(serve) as port:
         done = python("-X", "dev", "-c", NAME_SERVER, how, str(port))
     assert (done.returncode, done.stdout, done.stderr) == (0, "over\n", "")
-    assert time.monotonic() - started < 15 and not connected.is_set()
+    assert time.monotonic() - started < 15
+    assert len(connections) == (how == "resolved")  # nobody connects when it is too late
+
+
+def test_a_call_while_the_interpreter_ends_looks_up_names_without_a_thread() -> None:
+    program = """
+import atexit, sys
+import openai_lite as o
+client = o.OpenAI(api_key="k", base_url=sys.argv[1], max_retries=0)
+atexit.register(lambda: print(client.models.retrieve("late").id))
+"""
+    with listening(echo) as port:
+        done = python("-X", "dev", "-c", program, f"http://localhost:{port}")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "late\n", "")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for children")
