@@ -1861,6 +1861,7 @@ JSON = "HTTP/1.1 200 OK\nContent-Type: application/json"
          "closed after 2 bytes of the chunked body"),
         (raw(TE, b"2\r\n{}abc\r\n0\r\n\r\n"), CONNECTION, "a chunk does not end where it says"),
         (raw(TE, b"2\r\n{}\nX0\r\n\r\n"), CONNECTION, "a chunk does not end where it says"),
+        (raw(TE, b"1\r\n{\r\n1\r\n}XY0\r\n\r\n"), CONNECTION, "a chunk does not end where it says"),
         (raw(TE, b"zz\r\n{}\r\n"), CONNECTION, "b'zz' is no chunk size"),
         (raw(TE, b"\r\n{}\r\n"), CONNECTION, "b'' is no chunk size"),
         (raw(TE, b"-2\r\n{}\r\n"), CONNECTION, "b'-2' is no chunk size"),
@@ -1905,6 +1906,9 @@ def test_an_answer_that_is_not_what_it_should_be_is_a_typed_error(
     assert type(caught.value) is kind and len(server.requests) == 1
     if kind is CONNECTION:
         assert f"(read 127.0.0.1:{server.port}: " in str(caught.value)
+        with RawServer(sent) as server, openai.HTTPTransport() as transport:
+            with pytest.raises(CONNECTION, match="(?s)" + message):  # also if it is read in pieces
+                list(transport.send(openai.HTTPRequest("GET", server.url)).iter_bytes())
 
 
 def read_from(data: bytes, in_pieces: bool) -> Any:
