@@ -20567,7 +20567,8 @@ class Anatomy:
 
     A name needs whatever defines it, in annotations, bases and code, and in sections 8 and 9 in
     strings that name types, too; `self._client.files` needs that resource.  Of sections 8 and 9 is
-    kept what the resources need, of the others all that can do without what is gone.
+    kept what the resources need, of the others all that can do without what is gone, and that
+    something left has a use for.  A library has no sections 12 and 13.
     """
 
     def __init__(self, text: str) -> None:
@@ -20598,6 +20599,7 @@ class Anatomy:
             for piece in self.defined.pop(name, []):
                 if isinstance(piece.node, ast.AnnAssign):
                     piece.resource = name
+        self.unused = self.unused_in(set(self.pieces), set())  # but meant for those who import it
 
     def spans(self, nodes: List[Any], end: int) -> List[Tuple[int, int]]:
         """The lines of statements in a row, with the comments right above them."""
@@ -20717,7 +20719,23 @@ class Anatomy:
                     found += self.defined.get(name, [])
         return reached
 
-    def part(self, wanted: Set[str]) -> Tuple[Set[Piece], Set[Any], Set[str]]:
+    def unused_in(self, kept: Set[Piece], dropped: Set[Any]) -> Set[Piece]:
+        """What neither the public names, nor the map of the API, nor the program leads to."""
+        public = {"", *self.public()}
+        found = [p for p in kept if p.resource or p.section == "1" or p.names[0][:2] == "__"
+                 or not public.isdisjoint(p.names)]
+        unused = set(kept)
+        while found:
+            piece = found.pop()
+            if piece in unused:
+                unused.remove(piece)
+                for name in self.needs(piece, dropped):
+                    found += self.defined.get(name, [])
+        return unused
+
+    def part(
+        self, wanted: Set[str], library: bool = False
+    ) -> Tuple[Set[Piece], Set[Any], Set[str]]:
         """(the pieces to keep, the nodes that go from them, the resources kept)"""
         while True:
             dropped = self.dropped_for(wanted)
@@ -20729,9 +20747,10 @@ class Anatomy:
                 break
             wanted = wanted | needed
         reached = set(kept)
+        others_go = ("8", "9", "12", "13") if library else ("8", "9")
         kept.update(
             p for p in self.pieces
-            if p.section not in ("8", "9") or isinstance(p.node, self.ast.Expr)
+            if p.section not in others_go or isinstance(p.node, self.ast.Expr)
         )
         kept -= {p for p in kept if p.resource and self.groups[p.resource][1] in dropped}
         api = {p for p in self.pieces if p.section in ("8", "9")}
@@ -20764,6 +20783,7 @@ class Anatomy:
                     piece.mentions = self.mentioned(piece.node, dropped, False)
                 if lacks(self.needs(piece, dropped)):
                     kept.discard(piece)
+        kept -= self.unused_in(kept, dropped) - self.unused
         for piece, mentions in reversed(shorter):
             piece.mentions = mentions  # for another part of the same file
         return kept, dropped, wanted
@@ -20845,6 +20865,7 @@ def covered(path: str, wanted: Iterable[str]) -> bool:
 VENDOR_OPTIONS = {
     "only": ("Text", "resources, as in chat,responses,beta.threads; or all"),
     "output": ("Text", "the file to write; else to the standard output; also -o"),
+    "library": ("bool", "without the command line, doctor, vendor and self-test"),
     "list": ("bool", "print what there is, and its size"),
 }
 
@@ -20875,13 +20896,15 @@ def vendor(words: List[str], settings: Dict[str, Any]) -> int:
         )
     if output and os.path.exists(output) and os.path.samefile(output, path):
         raise CommandError("the output would overwrite the source")
-    kept, dropped, wanted = anatomy.part(wanted)
+    library = bool(settings.get("library"))
+    kept, dropped, wanted = anatomy.part(wanted, library)
     chosen = ["all"] if wanted.issuperset(top) else [n for n in anatomy.groups if n in wanted]
     names, file_name = ", ".join(chosen), os.path.basename(output or "")
-    said = f"with the engine and the resources {names}, made from version {VERSION}, SHA-256"
+    less = " but no command line" if library else ""
+    said = f"with the engine and the resources {names}{less}, made from version {VERSION}, SHA-256"
     origin = "\n    ".join([
         ORIGIN, *textwrap.wrap(said, 96), digest, "by the command",
-        f"openai-lite vendor --only {names.replace(' ', '')}"
+        f"openai-lite vendor --only {names.replace(' ', '')}" + (" --library" if library else "")
         + (f" -o {odd_characters.sub('_', file_name)}" if file_name else ""),
         "What is said below of other resources is true of the whole only.",
     ])

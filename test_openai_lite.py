@@ -8827,27 +8827,25 @@ def test_a_handler_that_was_not_given_a_stream_can_be_used_again() -> None:
         assert in_run(openai, "OpenAI", server, final("run"), handler).status == "cancelled"
 
 
-class Counting(openai.AssistantEventHandler):
-    def __init__(self, start: int) -> None:
-        super().__init__()
-        self.ends = start
-
-    def on_end(self) -> None:
-        self.ends += 1
-
-
-class AsyncCounting(openai.AsyncAssistantEventHandler):
-    ends = 0
-
-    async def on_end(self) -> None:
-        self.ends += 1
-
-    async def on_message_created(self, message: openai.Message) -> None:
-        await self.close()
-
-
 @IGNORE_DEPRECATED
 def test_leaving_early_ends_the_stream_and_tells_the_handler() -> None:
+    class Counting(openai.AssistantEventHandler):
+        def __init__(self, start: int) -> None:
+            super().__init__()
+            self.ends = start
+
+        def on_end(self) -> None:
+            self.ends += 1
+
+    class AsyncCounting(openai.AsyncAssistantEventHandler):
+        ends = 0
+
+        async def on_end(self) -> None:
+            self.ends += 1
+
+        async def on_message_created(self, message: openai.Message) -> None:
+            await self.close()
+
     with RawServer(*[stream_answer(b"".join(named_sse(*RUN_UP_TO_TOOLS)))] * 2) as server:
         with client_of(server) as client:
             runs = client.beta.threads.runs
@@ -11764,12 +11762,15 @@ def test_the_doctor_says_where_certificates_are_looked_for_in_vain(tmp_path: pat
     assert re.match("ok [1-9][0-9]* certificates (in|from) ", found["ca"])
 
 
-def vendored(folder: pathlib.Path, only: str, source: str = "openai_lite", **environ: str) -> str:
+def vendored(
+    folder: pathlib.Path, only: str, source: str = "openai_lite", *options: str, **environ: str
+) -> str:
     """The text that `vendor --only` writes, from this file or another in the folder."""
     code = f"import sys, {source} as o; sys.exit(o.main(['vendor', *sys.argv[1:]]))"
     path = os.pathsep.join([str(folder), str(HERE)])
     environ = dict({"PYTHONPATH": path}, **environ)
-    done = python("-c", code, "--only", only, "-o", "my_openai.py", cwd=folder, **environ)
+    output = ["--only", only, "-o", "my_openai.py", *options]
+    done = python("-c", code, *output, cwd=folder, **environ)
     assert done.returncode == 0, done.stderr
     return (folder / "my_openai.py").read_text(encoding="utf-8")
 
@@ -11838,7 +11839,7 @@ def use_vector_stores(client: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("only, share, use, gone", [
-    ("models", 40, use_models, "Assistant|ChatCompl|FileObject|Shapes|Webhook|BulkUpload"),
+    ("models", 40, use_models, "Assistant|ChatCompl|FileObject|Shapes|Webhook|Helper|SharedFile"),
     ("chat", 55, use_chat, "Assistant|Beta|FileObject|ResponseOutputMessage|Upload|Webhook"),
     ("responses,files", 60, use_responses_and_files, "Assistant|ChatCompletions|Upload|Beta"),
     ("beta.threads", 50, use_threads, "BetaAss|BetaResponses|AgentSession|FileObject|Embedding"),
@@ -11901,6 +11902,123 @@ def test_a_copy_with_all_resources_is_the_file_itself(tmp_path: pathlib.Path) ->
     assert without_origin(vendored(tmp_path, "all")) == SOURCE
 
 
+def test_a_library_is_the_file_without_its_command_line(tmp_path: pathlib.Path) -> None:
+    text = vendored(tmp_path, "all", "openai_lite", "--library")
+    head = text[: text.index('\n"""\n')]
+    assert "but no command line" in head and "vendor --only all --library -o my_openai.py" in head
+    whole = SOURCE.partition(f"\n\n\n{'#' * 72}\n## 12. ")[0] + "\n"
+    titles = [title for title in BANNER.findall(SOURCE) if title[:3] in ("12.", "13.")]
+    for title in titles:
+        whole = whole.replace(f"    {title}\n", "", 1)
+    assert len(titles) == 2 and without_origin(text) == whole
+
+
+def test_the_readme_tells_the_sizes_of_copies() -> None:
+    row = r"^\| `?(the whole file|vendor .*?)`? \| ([\d,]+) \| (\d+) kB \|$"
+    rows = re.findall(row, README, re.M)
+    assert len(rows) == 4 and rows[0][0] == "the whole file"
+    for command, lines, size in rows:
+        text = run_command(*command.split()).stdout if command[:6] == "vendor" else SOURCE
+        told = int(lines.replace(",", "")), 1000 * int(size)
+        for number, true in zip(told, (text.count("\n"), len(text))):
+            assert abs(number - true) < 0.05 * true, command
+
+
+def test_a_library_of_one_resource_is_a_module_and_no_program(
+    server: Any, tmp_path: pathlib.Path
+) -> None:
+    text = vendored(tmp_path, "chat", "openai_lite", "--library")
+    assert 100 * len(text) < 42 * len(SOURCE)
+    assert re.findall(r"^## (?:9|12|13)\..*", text, re.M) == [
+        "## 9. Helpers: what takes more than one call, or more than JSON"
+    ]
+    module = fresh(tmp_path / "my_openai.py")
+    assert not hasattr(module, "main") and "argparse" not in text
+    with module.OpenAI(base_url=server.url, api_key=KEY) as client:
+        use_chat(client)
+    done = python("my_openai.py", "--help", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+LOOKUPS = ("__getattr__", "make_group", "find_group")  # where the module says what it has not got
+SHARED = re.compile(r"(2|3|5|6|8|11)\b|4\.6|7\.[12]|9\.[123]")  # sections; others take their time
+# They count what the whole file has, or start programs that use what is gone.
+OF_THE_WHOLE = "not there_is_a_row_for_every and not any_json_makes_an_object and not official"
+
+
+class ShareOfTests:
+    """A plugin of pytest, for a run of this file on a copy that has some resources only.
+
+    Endpoints that are gone are deselected by their rows.  A test that asks itself for a resource, a
+    class or a function of the whole file that is gone is skipped, and says so; one that fails
+    in any other way, such as that the code of the copy misses something, fails.
+    """
+
+    def __init__(self, source: str) -> None:
+        whole = openai.Anatomy(source)
+        self.names = {part for path in whole.groups for part in path.split(".")}
+        self.names.update(whole.defined)
+
+    def pytest_collection_modifyitems(self, config: Any, items: List[Any]) -> None:
+        lines = pathlib.Path(__file__).read_text("utf-8").split("\n")
+        found = [re.match(r"(?:##|# ----) (\d[.\d]*) ", line) for line in lines]
+        numbers = [(n, m.group(1)) for n, m in enumerate(found) if m]
+        endpoints, gone = {name for name, _ in declared_endpoints()}, []
+        for item in items:
+            line = item.function.__code__.co_firstlineno
+            section = [number for n, number in numbers if n < line][-1]
+            row = item.callspec.params.get("row") if hasattr(item, "callspec") else None
+            if not SHARED.match(section) or row and row[0] not in endpoints:
+                gone.append(item)
+        config.hook.pytest_deselected(items=gone)
+        items[:] = [item for item in items if item not in gone]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: Any) -> bool:
+        try:
+            names = pyfuncitem._fixtureinfo.argnames
+            pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
+        except BaseException as err:
+            error: Optional[BaseException] = err
+            while error is not None:  # also one in whose place `pytest.raises` has put its own
+                found = re.search(r"has no attribute '(\w+)'", str(error))
+                if isinstance(error, AttributeError) and found and found.group(1) in self.names:
+                    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+                    codes = [f.f_code for f in frames if f.f_code.co_name not in LOOKUPS]
+                    if codes[-1].co_filename == __file__:
+                        pytest.skip("gone is " + found.group(1))
+                error = error.__context__
+            raise
+        return True
+
+
+def test_a_copy_passes_its_share_of_these_tests(tmp_path: pathlib.Path) -> None:
+    only = "chat,responses,files,models"
+    (tmp_path / "openai_lite.py").write_text(vendored(tmp_path, only), encoding="utf-8")
+    shutil.copytree(str(HERE / "examples"), str(tmp_path / "examples"))
+    for name in ("test_openai_lite.py", "README.md"):
+        shutil.copy(str(HERE / name), str(tmp_path / name))
+    program = """
+import pathlib, sys, pytest
+from test_openai_lite import ShareOfTests, openai
+assert openai.ORIGIN in openai.__doc__
+plugin = ShareOfTests(pathlib.Path(sys.argv[1]).read_text("utf-8"))
+sys.exit(pytest.main(sys.argv[2:], [plugin]))
+"""
+    done = python(
+        "-c", program, str(HERE / "openai_lite.py"), "-rA", "-p", "no:cacheprovider",
+        "-W", "error", "--tb=short", "-k", OF_THE_WHOLE, cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout
+    passed = re.findall(r"^PASSED test_openai_lite.py::(\w+)", done.stdout, re.M)
+    kept = [row for row in ROWS if row[0].partition(".")[0] in only.split(",")]
+    assert passed.count("test_every_endpoint_sends_its_row") == 2 * len(kept) > 40
+    reasons = re.findall(r"^SKIPPED \[(\d+)\] \S+ (.*)", done.stdout, re.M)
+    gone = {why[8:]: int(count) for count, why in reasons if why[:8] == "gone is "}
+    assert len(passed) > 900 and sum(gone.values()) < 60
+    assert gone.keys().isdisjoint(only.split(",")) and {"embeddings", "audio"} <= gone.keys()
+
+
 def test_a_copy_of_a_copy_is_that_of_the_whole(tmp_path: pathlib.Path) -> None:
     direct = vendored(tmp_path, "files")
     (tmp_path / "larger.py").write_text(vendored(tmp_path, "chat,files"), encoding="utf-8")
@@ -11914,9 +12032,11 @@ def test_a_copy_of_a_copy_is_that_of_the_whole(tmp_path: pathlib.Path) -> None:
 
 @mypy_runs
 def test_vendored_copies_pass_mypy_strict(tmp_path: pathlib.Path) -> None:
-    for number, only in enumerate(["beta.threads", "responses,files"]):
-        (tmp_path / f"copy{number}.py").write_text(vendored(tmp_path, only), encoding="utf-8")
-    done = mypy(str(tmp_path / "copy0.py"), str(tmp_path / "copy1.py"))
+    copies = [("beta.threads",), ("responses,files",), ("audio", "openai_lite", "--library")]
+    for number, arguments in enumerate(copies):
+        text = vendored(tmp_path, *arguments)
+        (tmp_path / f"copy{number}.py").write_text(text, encoding="utf-8")
+    done = mypy(*(str(tmp_path / f"copy{number}.py") for number in range(len(copies))))
     assert done.returncode == 0, done.stdout
 
 
