@@ -13027,7 +13027,7 @@ def test_the_quickstart_calls_the_api_when_there_is_a_key(server: Any) -> None:
     assert done.returncode == 1 and done.stderr.startswith("APIConnectionError: Connection error.")
 
 
-PROGRAMS = ["benchmark.py", "local_server.py", "quickstart.py", "wire_tour.py"]  # no lessons
+PROGRAMS = ["benchmark.py", "local_server.py", "quickstart.py"]  # no lessons
 LESSONS = [
     path.relative_to(HERE / "examples").as_posix()
     for path in sorted((HERE / "examples").glob("**/*.py")) if path.name not in PROGRAMS
@@ -13053,6 +13053,29 @@ def test_the_readme_lists_every_example_and_nothing_else() -> None:
     rows = re.findall(r"^\| \[`(\S+)`\]\(examples/(\S+)\) \| \S", section, re.M)
     assert all(shown == linked for shown, linked in rows)
     assert sorted(shown for shown, _ in rows) == sorted(LESSONS + PROGRAMS)
+
+
+def test_the_wire_tour_shows_every_byte_of_three_exchanges(tmp_path: pathlib.Path) -> None:
+    wire = {">": "", "<": ""}
+    for line in run_as_shown("wire_tour.py", tmp_path).stdout.splitlines():
+        found = re.match(r"([<>]) (.*?(?:\\n|\}(?= JSON$))) +\S", line)  # the note is not empty
+        assert found, line
+        wire[found.group(1)] += found.group(2).replace("\\r", "\r").replace("\\n", "\n")
+    requests = [part.split("\r\n\r\n", 1) for part in re.split("(?!^)(?=POST /)", wire[">"])]
+    answers = [part.split("\r\n\r\n", 1) for part in re.split("(?!^)(?=HTTP/)", wire["<"])]
+    assert len(requests) == len(answers) == 3
+    for head, body in requests:
+        assert int(headers_of(head)["content-length"]) == len(body)
+    assert json.loads(requests[0][1])["messages"][0]["content"] == "Hi"
+    assert '"sky.txt"\r\nContent-Type: text/plain\r\n\r\nThe sky is blue.\r\n--' in requests[2][1]
+    bodies = []
+    for _, chunks in answers:
+        bodies.append("")
+        while chunks != "0\r\n\r\n":
+            size, _, chunks = chunks.partition("\r\n")
+            bodies[-1], chunks = bodies[-1] + chunks[: int(size, 16)], chunks[int(size, 16) + 2 :]
+    assert json.loads(bodies[0])["choices"] and json.loads(bodies[2]) == {"id": "file-1"}
+    assert [event[:6] for event in bodies[1].split("\n\n")] == [": wait", *["data: "] * 3, ""]
 
 
 def run_as_shown(name: str, directory: pathlib.Path) -> "subprocess.CompletedProcess[str]":
@@ -13154,12 +13177,15 @@ class LambdaService(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_POST(self) -> None:
-        assert self.path.startswith(f"/2018-06-01/runtime/invocation/request-{len(self.results)}/")
+        expected = ("init/", f"invocation/request-{len(self.results)}/")
+        assert self.path.startswith(tuple("/2018-06-01/runtime/" + path for path in expected))
         body, trailers = b"", b""
         if self.headers.get("Transfer-Encoding") == "chunked":
             for size in iter(lambda: int(self.rfile.readline(), 16), 0):
                 body += self.rfile.read(size + 2)[:-2]
             trailers = b"".join(iter(self.rfile.readline, b"\r\n"))
+            names = [line.split(": ")[0] for line in trailers.decode("ascii").splitlines()]
+            assert set(names) <= set(self.headers["Trailer"].split(", "))  # else Lambda drops them
         else:
             body = self.rfile.read(int(self.headers["Content-Length"]))
         fields, kind = dict(self.headers.items()), self.path.rpartition("/")[2]
@@ -13183,7 +13209,7 @@ def lambda_zip(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 def run_lambda(
-    archive: pathlib.Path, handler: str, url: str, *events: Tuple[Any, float]
+    archive: pathlib.Path, handler: str, url: str, *events: Tuple[Any, float], key: str = KEY
 ) -> Tuple[List[Tuple[str, Dict[str, str], bytes, str]], Set[str]]:
     """What the bootstrap in a zip makes of events, and the names of the modules it imports."""
     fields: Dict[str, Any] = {"events": list(events), "results": []}
@@ -13192,7 +13218,7 @@ def run_lambda(
         thread = threading.Thread(target=listener.serve_forever, daemon=True)
         thread.start()
         environment = {
-            "PYTHONPATH": str(archive), "_HANDLER": handler, "OPENAI_API_KEY": KEY,
+            "PYTHONPATH": str(archive), "_HANDLER": handler, "OPENAI_API_KEY": key,
             "OPENAI_BASE_URL": url, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{listener.server_port}",
         }
         done = subprocess.run(
@@ -13201,7 +13227,8 @@ def run_lambda(
         )  # fmt: skip
         listener.shutdown()
         thread.join()
-    assert "RemoteDisconnected" in done.stderr and KEY not in done.stderr
+    assert ("RemoteDisconnected" if key else "Missing credentials") in done.stderr
+    assert KEY not in done.stderr
     modules = set(re.findall(r"^import time: .*\| +([\w.]+)$", done.stderr, re.M))
     return fields["results"], modules
 
@@ -13268,6 +13295,16 @@ def test_a_stream_of_lambda_that_breaks_ends_with_the_error(lambda_zip: pathlib.
     assert error["errorType"] == "APIConnectionError"
 
 
+def test_a_function_that_cannot_start_tells_lambda_why(lambda_zip: pathlib.Path) -> None:
+    url = "http://127.0.0.1:9/v1"
+    results, _ = run_lambda(lambda_zip, "handler.handler", url, asked("Hi"), key="")
+    assert [(kind, json.loads(body)["errorType"]) for kind, _, body, _ in results] == [
+        ("error", "OpenAIError")
+    ]
+    results, _ = run_lambda(lambda_zip, "handler.handler", url)
+    assert results == []
+
+
 def test_a_function_on_lambda_imports_little(server: Any, lambda_zip: pathlib.Path) -> None:
     with zipfile.ZipFile(str(lambda_zip)) as archive:
         assert archive.namelist() == ["handler.py", "bootstrap.py", "openai_lite.pyc"]
@@ -13291,6 +13328,20 @@ def test_the_zip_for_lambda_is_reproducible_and_may_hold_the_source(
     assert done.stdout.endswith("kB for any Python\n")
     results, _ = run_lambda(tmp_path / "source.zip", "handler.handler", server.url, asked("Hi"))
     assert results[0][0] == "response"
+
+
+def test_the_zip_for_lambda_may_hold_only_what_the_function_needs(
+    server: Any, lambda_zip: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    python(str(HERE / "examples/aws_lambda/build.py"), "--only", "responses", "a.zip", cwd=tmp_path)
+    assert (tmp_path / "a.zip").stat().st_size < 0.6 * lambda_zip.stat().st_size
+    for handler in ("handler.handler", "handler.stream"):
+        results, _ = run_lambda(tmp_path / "a.zip", handler, server.url, asked("Hi"))
+        assert [kind for kind, *_ in results] == ["response"]
+    sizes = re.findall(r"of (\d+) kB", README.partition("On AWS Lambda")[2].partition("## ")[0])
+    if sys.version_info[:2] == (3, 11):
+        for size, made in zip(sizes, (lambda_zip, tmp_path / "a.zip")):
+            assert abs(1000 * int(size) - made.stat().st_size) < 50 * int(size)
 
 
 def fault(client: Any, **faults: Any) -> Any:
