@@ -686,7 +686,8 @@ def serve(certificate: str) -> None:
 
     start, _, end = stream_bytes(["data: [DONE]"]).partition(b"e\r\ndata:")
     token = 'data: {"id":"%.6f","choices":[{"index":0,"delta":{"content":" word"}}]}\n\n'
-    loop = asyncio.new_event_loop()  # what is sent later, one thread sends: a thousand would collide
+    # What is sent later, one thread sends: a thousand would be in each other's way.
+    loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, daemon=True).start()
 
     def send_later(sock: socket.socket, delay: float, data: bytes) -> None:
