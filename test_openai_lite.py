@@ -12027,7 +12027,7 @@ sys.exit(pytest.main(sys.argv[2:], [plugin]))
     assert passed.count("test_every_endpoint_sends_its_row") == 2 * len(kept) > 40
     reasons = re.findall(r"^SKIPPED \[(\d+)\] \S+ (.*)", done.stdout, re.M)
     gone = {why[8:]: int(count) for count, why in reasons if why[:8] == "gone is "}
-    assert len(passed) > 900 and sum(gone.values()) < 60
+    assert len(passed) > 900 and sum(gone.values()) < 150
     assert gone.keys().isdisjoint(only.split(",")) and {"embeddings", "audio"} <= gone.keys()
 
 
