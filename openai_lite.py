@@ -3102,6 +3102,7 @@ else:
         """The metaclass of what stands in for BaseModel and its like: subclasses become drafts."""
 
         on = False
+        collects = False  # whether garbage is to be collected afterwards
 
         def __new__(meta, name, bases, body, total=True):
             draft = Draft()
@@ -3118,6 +3119,14 @@ else:
 
     def draft_classes(draft):
         """Have class statements make drafts from here on, or classes again."""
+        import gc
+
+        # Thousands of objects are made in between, none is garbage: let nobody look for some.
+        if draft and gc.isenabled():
+            gc.disable()
+            Drafting.collects = True
+        elif Drafting.collects:
+            gc.enable()
         space = globals()
         for name in ("BaseModel", "Resource", "Options"):
             space[name] = stand_in(space[name]) if draft else space[name].made

@@ -4141,7 +4141,7 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-assert len(found) == 16 and len(set(found)) == 1
+assert len(found) == 16 and len(set(found)) == 1 and gc.isenabled()
 assert o.ResponseReasoningTextDoneEvent.__mro__[2:4] == (o.ResponseItemEvent, o.ResponseEvent)
 
 from openai_lite import ChatCompletionChunk
