@@ -53,8 +53,8 @@ class Shown(socketserver.StreamRequestHandler):
 
 with socketserver.TCPServer(("127.0.0.1", 0), Shown) as server:
     threading.Thread(target=server.handle_request).start()
-    with OpenAI(api_key="sk-secret", base_url="http://%s:%s/v1" % server.server_address) as client:
+    with OpenAI(api_key="sk-x", base_url=f"http://127.0.0.1:{server.server_address[1]}/v1") as api:
         hi = [{"role": "user", "content": "Hi"}]
-        client.chat.completions.create(model="gpt-4o", messages=hi)
-        list(client.chat.completions.create(model="gpt-4o", messages=hi, stream=True))
-        client.files.create(file=("sky.txt", b"The sky is blue."), purpose="user_data")
+        api.chat.completions.create(model="gpt-4o", messages=hi)
+        list(api.chat.completions.create(model="gpt-4o", messages=hi, stream=True))
+        api.files.create(file=("sky.txt", b"The sky is blue."), purpose="user_data")
