@@ -20294,6 +20294,12 @@ CERTIFICATE_HINTS = {  # by the code of OpenSSL, X509_V_ERR_...
     10: "it has expired: the server must renew it, unless the clock of this machine is wrong",
     62: OTHER_NAMES, 64: OTHER_NAMES,
 }
+STRICT_ONLY = range(80, 95)  # what OpenSSL minds only when strict, as Python is from 3.13 on
+TOO_STRICT = (
+    "it breaks a rule of RFC 5280 that Python heeds from 3.13 on: who made it must mend it; until "
+    "then pass http_client=DefaultHttpxClient(verify=context), whose context has verify_flags "
+    "without ssl.VERIFY_X509_STRICT"
+)
 UNKNOWN_ISSUER = (
     "nothing here trusts its issuer, as when a proxy inspects TLS: append the CA certificate of "
     "that issuer to a copy of the usual bundle, and set SSL_CERT_FILE to the file"
@@ -20423,7 +20429,8 @@ class Checkup:
         try:
             connection = self.transport.acquire(self.request, True)
         except ssl.SSLCertVerificationError as err:
-            hint = CERTIFICATE_HINTS.get(err.verify_code, UNKNOWN_ISSUER)
+            other = TOO_STRICT if err.verify_code in STRICT_ONLY else UNKNOWN_ISSUER
+            hint = CERTIFICATE_HINTS.get(err.verify_code, other)
             raise OpenAIError(f"{self.shown_certificate()} ({err.verify_message}); {hint}") from err
         sock = connection.sock
         mark, found = "--", "not used: what goes over http:// can be read on its way"
@@ -21118,6 +21125,8 @@ EXIT_CODES = (  # the first that fits
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Do what the command line says, or `arguments` instead; return the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.stderr is None:  # it was closed, and print() would take standard output instead
+        sys.stderr = open(os.devnull, "w")
     try:
         code = run(given)
         sys.stdout.flush()
@@ -21128,18 +21137,26 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print(file=sys.stderr)
+        say("")
         return 130
     except Exception as err:
         if "--debug" in given:
             import traceback
 
-            traceback.print_exc()
-        print(f"{PROGRAM}: {' '.join(error_words(err).split())}", file=sys.stderr)
+            say(traceback.format_exc().rstrip())
+        say(f"{PROGRAM}: {' '.join(error_words(err).split())}")
         # wait_for_processing() says with a bare RuntimeError, as official, that time is up.
         late = type(err) is RuntimeError
         found = next(code for code, _, kinds in EXIT_CODES if isinstance(err, kinds))
         return err.code if isinstance(err, CommandError) else 7 if late else found
+
+
+def say(text: str) -> None:
+    """Print on stderr; whoever has closed that wants to know the exit code only."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def error_words(err: Exception) -> str:
@@ -21149,6 +21166,8 @@ def error_words(err: Exception) -> str:
 
 
 def run(given: List[str]) -> int:
+    if sys.stdout is None:
+        raise CommandError("there is no standard output: it was closed")
     leading, rest = parse_options(given, COMMON_OPTIONS, PROGRAM, leading=True)
     helps = "help" in leading
     if not rest:
@@ -21304,7 +21323,7 @@ def value_of(option: str, text: str, shapes: List[Any]) -> Any:
         import pathlib
 
         path = text[1:] if text[:1] == "@" else text
-        return ("stdin", sys.stdin.buffer) if path == "-" else pathlib.Path(path)
+        return ("stdin", piped_in(option)) if path == "-" else pathlib.Path(path)
     text = contents_of(option, text)
     wordy = str in shapes or object in shapes
     if any(parts_of(shape)[0] == "Literal" and fits(text, shape) for shape in shapes):
@@ -21328,10 +21347,10 @@ def value_of(option: str, text: str, shapes: List[Any]) -> Any:
 def contents_of(option: str, text: str) -> str:
     """What `@file` holds, what is piped in for `@-` and `-`; `@@x` is "@x"."""
     if text[:2] == "@@" or not (text[:1] == "@" or text == "-"):
-        return text[1:] if text[:2] == "@@" else text
+        return words_of(option, text[1:] if text[:2] == "@@" else text)
     try:
         if text in ("-", "@-"):
-            return sys.stdin.buffer.read().decode("utf-8")
+            return piped_in(option).read().decode("utf-8")
         with open(text[1:], "rb") as file:
             return file.read().decode("utf-8")
     except UnicodeDecodeError as err:
@@ -21339,6 +21358,22 @@ def contents_of(option: str, text: str) -> str:
     except OSError as err:
         hint = "; write @@ for a text that begins with @" if text[1:] else ""
         raise CommandError(f"{option} {text}: {err.strerror}{hint}") from None
+
+
+def words_of(option: str, text: str) -> str:
+    """What was typed, also where Python takes the terminal for one that knows ASCII only."""
+    if not any("\udc80" <= character <= "\udcff" for character in text):
+        return text
+    try:  # these stand for bytes that Python could not read (PEP 383)
+        return os.fsencode(text).decode("utf-8")
+    except UnicodeError:
+        raise CommandError(f"{option}: it is not text in UTF-8") from None
+
+
+def piped_in(option: str) -> IO[bytes]:
+    if sys.stdin is None:
+        raise CommandError(f"{option} -: nothing can be piped in, the standard input is closed")
+    return sys.stdin.buffer
 
 
 def values_text(shapes: Sequence[Any]) -> str:
@@ -21390,11 +21425,20 @@ def find_target(name: str) -> Any:
     target: Any = API
     for part in name.replace("-", "_").split("."):
         inside = targets_in(target) if isinstance(target, type) else {}
+        methods = {n for cls in target.__mro__ for n in vars(cls)} if inside else {}
+        if part not in inside and part in methods and part[0] != "_":
+            raise CommandError(f"{name} is a method for programs{FOR_PROGRAMS.get(part, '')}")
         if part not in inside:
             known = [*COMMANDS, *(path for path, _ in targets_under(API))]
             raise CommandError(f"there is no command {name}{did_you_mean(name, known)}")
         target = inside[part]
     return target
+
+
+FOR_PROGRAMS = {
+    "parse": ", since it takes a class; use create, with a JSON schema as its format",
+    "stream": ", since it adds up the events; use create --stream",
+}
 
 
 def stub_of(target: Any) -> Any:
@@ -21565,6 +21609,7 @@ def ask(words: List[str], settings: Dict[str, Any]) -> int:
     the answer, for --continue, is kept in $XDG_STATE_HOME/openai_lite/last_answer.json, by default
     under ~/.local/state, and readable for you only; the key and the texts are not.
     """
+    words = [words_of("ask", word) for word in words]
     parts = [{"type": "input_text", "text": " ".join(words)}] if words else []
     if sys.stdin is not None and not sys.stdin.isatty():
         piped = sys.stdin.buffer.read().decode("utf-8", "replace")
@@ -21682,7 +21727,7 @@ class CurlPrinter:
         self.output = output
 
     def send(self, request: HTTPRequest) -> HTTPResponse:
-        print(curl_command(request, self.output), flush=True)
+        Sink(None).write((curl_command(request, self.output) + "\n").encode("utf-8"))
         raise Finished()
 
 

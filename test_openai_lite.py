@@ -11756,6 +11756,18 @@ def test_the_doctor_looks_at_certificates(certificates: Certificates) -> None:
     assert re.match(r"!! certificate for other.example by other.*it is for other", found["tls"])
 
 
+def test_the_doctor_says_that_a_certificate_has_expired(certificates: Certificates) -> None:
+    """It lacks an identifier, too, which is what Python minds first from 3.13 on."""
+    right, expired = certificates.path("right"), certificates.expired()
+    why = r"certificate has expired\); it has expired: the server must renew it"
+    if ssl.create_default_context().verify_flags & 0x20:  # VERIFY_X509_STRICT
+        why = r"Missing Authority Key Identifier\); it breaks a rule of RFC 5280"
+    with RawServer(tls=certificates.server(expired)) as raw:
+        _, found = doctor("--base-url", raw.url, OPENAI_API_KEY=KEY, SSL_CERT_FILE=right)
+    shown = r"!! certificate for 127.0.0.1, localhost by right, expired \d+ days ago \("
+    assert re.match(shown + why, found["tls"]), found["tls"]
+
+
 def test_the_doctor_says_where_certificates_are_looked_for_in_vain(tmp_path: pathlib.Path) -> None:
     url = "https://nosuch.invalid/v1"
     _, found = doctor("--base-url", url, SSL_CERT_FILE="/no/such.pem")
@@ -12194,6 +12206,11 @@ LINES: List[Tuple[str, str, int, str, str]] = [
     ("file.list", "", 2, "", ".*no command file.list; did you mean files.list\\?\n"),
     ("fils", "", 2, "", ".*no command fils; did you mean files\\?\n"),
     ("aks hello", "", 2, "", ".*no command aks; did you mean ask\\?\n"),
+    ("chat.completions.parse --model m", "", 2, "",
+     "openai-lite: .*parse is a method for programs, since it takes a class; use create, .*\n"),
+    ("responses.stream", "", 2, "", ".* for programs, .*adds up the events; use create --stream\n"),
+    ("webhooks.unwrap", "", 2, "", "openai-lite: webhooks.unwrap is a method for programs\n"),
+    ("files.mro", "", 2, "", ".*there is no command files.mro.*\n"),
     ("files", "", 2, "", "openai-lite: files is a group; say which of files.create, .*\n"),
     ("files.list --limmit 3", "", 2, "", "openai-lite: files.list has no option --limmit; "
      "did you mean --limit\\?\n"),
@@ -12517,6 +12534,75 @@ def test_an_answer_is_shown_as_it_is_written_and_ctrl_c_ends_it() -> None:
             assert process.wait(20) == 130
             assert (process.stdout.read(), process.stderr.read()) == (b"\n", b"\n")
             interrupted.set()
+
+
+@needs_sh
+@pytest.mark.parametrize("line, code, told", [
+    ("ask hello <&-", 0, ""),
+    ("ask <&-", 2, "ask what?"),
+    ("files.create --purpose batch --file - <&-", 2, "--file -: nothing can be piped in"),
+    ("chat.completions.create --model m --messages - <&-", 2, "--messages -: nothing can be piped"),
+    ("models.list >&-", 2, "there is no standard output"),
+    ("ask hello >&-", 2, "there is no standard output"),
+    ("no_such_command 2>&-", 2, ""),
+    ("models.list 2>&-", 0, ""),
+])
+def test_a_standard_stream_that_is_closed_is_no_traceback(
+    line: str, code: int, told: str, server: Any, tmp_path: pathlib.Path
+) -> None:
+    script = f"{shlex.quote(sys.executable)} {shlex.quote(SCRIPT[0])} {line}"
+    environ = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": server.url, "HOME": str(tmp_path)}
+    done = subprocess.run(
+        ["sh", "-c", script], env=environ, cwd=str(tmp_path), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert done.stderr.count("\n") == bool(told) and told in done.stderr
+    assert bool(done.stdout) == (code == 0)
+
+
+@needs_sh
+def test_the_exit_code_is_told_to_one_who_reads_no_message() -> None:
+    command = " ".join(map(shlex.quote, [sys.executable, *SCRIPT, "no_such_command"]))
+    script = f"{{ sleep 1; {command} 2>&3; echo $?; }} 3>&1 >&4 | true"
+    done = subprocess.run(
+        ["sh", "-c", f"exec 4>&1; {script}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, universal_newlines=True, timeout=120,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("2\n", "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="arguments are not bytes here")
+def test_a_terminal_that_knows_ascii_only_can_be_asked_in_any_language(
+    tmp_path: pathlib.Path
+) -> None:
+    ascii_only = {
+        "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii",
+    }
+    vectors = {"data": [{"embedding": []}], "model": "Gr\u00fc\u00dfe"}
+    answers = [answer(vectors), answer("{}", "404 No")]
+    with RawServer(*answers) as raw:
+        environ = dict(ascii_only, OPENAI_API_KEY=KEY, OPENAI_BASE_URL=raw.url)
+
+        def run(*words: bytes) -> Any:
+            return subprocess.run(
+                [os.fsencode(sys.executable), os.fsencode(SCRIPT[0]), *words], env=environ,
+                cwd=str(tmp_path), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, timeout=120,
+            )  # fmt: skip
+
+        text = "Gr\u00fc\u00dfe\n\U0001f600".encode("utf-8")
+        done = run(b"embeddings.create", b"--model", b"m", b"--input", text)
+        assert done.returncode == 0 and b"Gr\xc3\xbc\xc3\x9fe" in done.stdout, done.stderr
+        assert json.loads(raw.requests[0][1].decode("utf-8"))["input"] == text.decode("utf-8")
+        run(b"ask", text)
+        assert json.loads(raw.requests[1][1].decode("utf-8"))["input"] == text.decode("utf-8")
+        shown = run(b"embeddings.create", b"--model", b"m", b"--input", text, b"--curl")
+        assert text[:7] in shown.stdout and not shown.stderr
+        for words in ([b"ask"], [b"embeddings.create", b"--model", b"m", b"--input"]):
+            done = run(*words, b"\xff")
+            assert done.returncode == 2 and b": it is not text in UTF-8\n" in done.stderr
+    assert len(raw.requests) == 2
 
 
 def test_a_pipe_that_closes_early_ends_the_program_quietly() -> None:
