@@ -416,23 +416,26 @@ def at_once(count: int) -> Callable[[str, str], Figures]:
 
 
 def paced_streams(contender: str, url: str) -> Figures:
-    """How long after it was sent the 99th of 100 tokens is there."""
+    """How long after it was sent the 99th of 100 tokens is there, once all streams are open."""
     import asyncio
 
     allow_many_files()
     delays: List[float] = []
 
     async def read(client: Any) -> None:
+        count = 0
         async for event in await client.chat_stream():
             sent = event["id"] if contender == "limit" else event.id
-            delays.append(time.time() - float(sent))
+            count += 1
+            if count > TOKENS // 4:  # opening them is measured by the lines above
+                delays.append(time.time() - float(sent))
 
     async def gather() -> None:
         client = async_client(contender, url + "/paced")
         await asyncio.gather(*[read(client) for _ in range(200)])
 
     figures = timed(lambda: asyncio.run(gather()))
-    assert len(delays) == 200 * TOKENS, len(delays)
+    assert len(delays) == 200 * (TOKENS - TOKENS // 4), len(delays)
     figures["wall"] = sorted(delays)[len(delays) * 99 // 100]
     return figures
 
