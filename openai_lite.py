@@ -3812,11 +3812,14 @@ class Stream(Generic[T]):
 
 
 class Pump:
-    """Has a worker thread read a stream for the event loop, one batch ahead of who takes them.
+    """Has a worker thread read a stream for the event loop, at most a batch ahead of who takes it.
 
-    While somebody waits for each batch, the thread stays, and only batches go from it to the loop.
-    Were it asked for each, this would cost twice as much.
+    While events come singly and somebody waits for each, the thread stays, and only events go from
+    it to the loop: to ask it for each costs twice as much.  When many come at once it leaves, for
+    two threads that are both busy are in each other's way.
     """
+
+    many = 16  # events in a batch
 
     def __init__(self, client: Any, reader: StreamReader) -> None:
         import threading
@@ -3836,6 +3839,8 @@ class Pump:
         with self.lock:
             if self.batches:
                 return self.batches.pop(0)
+            if self.waiter is not None and not self.waiter.done():
+                raise RuntimeError("another task is waiting for the next event of this stream")
             self.mailbox = self.client._mailbox()
             self.waiter = future = self.mailbox.loop.create_future()
             idle, self.reading = not self.reading, True
@@ -3853,16 +3858,17 @@ class Pump:
         """In a worker thread: read until nobody waits; returns what lets the last waiter know."""
         while True:
             try:
-                batch = self.reader.batch()
+                items, end = self.reader.batch()
             except BaseException as err:
-                batch = [], err
+                items, end = [], err
+            singly = end is None and len(items) < self.many
             with self.lock:
-                self.batches.append(batch)
+                self.batches.append((items, end))
+                del items, end  # an error may hold this frame
                 waiter, self.waiter = self.waiter, None
-                self.reading = waiter is not None and batch[1] is None and not self.closed
+                self.reading = singly and waiter is not None and not self.closed
                 if self.closed:
                     self.reader.response.close()
-                del batch  # an error in it may hold this frame
                 if not self.reading:
                     return lambda: self.tell(waiter)
             self.tell(waiter)

@@ -6010,6 +6010,30 @@ def test_an_async_stream_that_is_left_while_a_thread_reads_ahead_hangs_up(way: s
         asyncio.run(main(server))
 
 
+def test_two_tasks_cannot_wait_for_the_same_event_of_a_stream() -> None:
+    go_on = threading.Event()
+
+    def pause(conn: socket.socket) -> None:
+        conn.sendall(stream_answer(sse(CHUNKS[0]), Content_Length="", Connection="close"))
+        go_on.wait(20)
+        conn.sendall(sse(CHUNKS[1], b"[DONE]"))
+
+    async def main(server: RawServer) -> None:
+        async with async_client_of(server) as client:
+            stream = await client.chat.completions.create(model="m", messages=[], stream=True)
+            await stream.__anext__()
+            first = asyncio.ensure_future(stream.__anext__())
+            await asyncio.sleep(0)
+            with pytest.raises(RuntimeError, match="another task"):
+                await stream.__anext__()
+            go_on.set()
+            assert (await first).choices
+            assert [item async for item in stream] == [] and stream.completed
+
+    with RawServer(pause) as server:
+        asyncio.run(main(server))
+
+
 def test_a_slow_reader_of_a_stream_holds_the_server_back() -> None:
     sent = 0
     piece = sse(CHUNKS[0]) * 500
