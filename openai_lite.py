@@ -129,7 +129,7 @@ if TYPE_CHECKING:
     StringDict = Dict[str, Any]
 else:
     from _collections_abc import Iterable, Iterator, Mapping  # which `os` has loaded
-    from _thread import RLock
+    from _thread import RLock  # which is built in
 
     StringMapping = Mapping
     StringDict = dict
@@ -3939,8 +3939,8 @@ class AsyncStream(Generic[T]):
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
-    def __del__(self) -> None:
-        if hasattr(self, "_pump"):
+    def __del__(self, ending: Any = sys.is_finalizing) -> None:  # at the end, `sys` is gone
+        if hasattr(self, "_pump") and not ending():
             self._pump.close()
 
     async def close(self) -> None:

@@ -6010,6 +6010,38 @@ def test_an_async_stream_that_is_left_while_a_thread_reads_ahead_hangs_up(way: s
         asyncio.run(main(server))
 
 
+STREAM_AT_EXIT = """
+import asyncio, sys
+import openai_lite as o
+
+async def main():
+    global client
+    client = o.AsyncOpenAI(api_key="sk-0", base_url=sys.argv[1])
+    stream = await client.chat.completions.create(model="m", messages=[], stream=True)
+    for _ in range(4):
+        await stream.__anext__()
+    return stream
+
+stream = asyncio.run(main())
+assert client._workers.idle == []  # a thread waits for the next event
+sys.stdout.write("done")
+"""
+
+
+def test_a_program_may_end_in_the_middle_of_a_stream() -> None:
+    def pace(conn: socket.socket) -> None:
+        conn.sendall(stream_answer(b"", Content_Length="", Connection="close"))
+        for _ in range(4):
+            conn.sendall(sse(CHUNKS[0]))
+            time.sleep(0.05)
+        conn.settimeout(20)
+        conn.recv(1)
+
+    with RawServer(pace) as server:
+        done = python("-X", "dev", "-W", "error", "-c", STREAM_AT_EXIT, server.url)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done", "")
+
+
 def test_two_tasks_cannot_wait_for_the_same_event_of_a_stream() -> None:
     go_on = threading.Event()
 
