@@ -476,6 +476,7 @@ def file_list(contender: str, url: str) -> Figures:
 
 def pages(contender: str, url: str) -> Figures:
     client = sync_client(contender, url + "/pages")
+    client.files()
     items: List[int] = []
     figures = timed(lambda: items.append(sum(1 for _ in client.all_files())), PAGES * 100)
     assert items == [PAGES * 100], items
