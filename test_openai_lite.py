@@ -9549,7 +9549,8 @@ def test_a_file_that_shrinks_while_it_is_uploaded_is_an_error(tmp_path: pathlib.
         with pytest.raises(openai.OpenAIError, match="became shorter while it was being sent"):
             client_of(storage).uploads.upload_file_chunked(
                 file=tmp_path / "f", mime_type="a/b", purpose="batch", md5=None)
-    assert storage.seen[-1][0].endswith("/cancel")
+    # The request that was cut short may be seen to end after the one that came next.
+    assert [line for line, *_ in storage.seen if line.endswith("/cancel")]
 
 
 @IGNORE_WARNINGS
