@@ -1625,7 +1625,7 @@ class SocketReader(io.RawIOBase):
         request = self.request
         if request.deadline is not None or self.idle_deadline is not None:
             limit = self.check_deadlines()
-            # A system call, and at a few per cent of the limit we are too early to be told apart.
+            # A system call, not worth it for less than a hundredth of the limit.
             if request.deadline is not None or limit is None or self.waits is None or not (
                 limit <= self.waits <= 1.01 * limit
             ):
@@ -3143,7 +3143,7 @@ else:
         return kind
 
     class Types(dict):
-        """{name: type} for those of section 8; a Kind for what is no class."""
+        """{name: type} for those of sections 8 and 9; a Kind for what is no class."""
 
         def __init__(self):
             self.waiting = {}

@@ -11411,6 +11411,20 @@ WEATHER = {"type": "function", "function": {"name": "get_weather", "strict": Tru
 TIME = json.loads(json.dumps(WEATHER).replace("get_weather", "get_time"))
 
 
+def final_of(client: Any, path: str, method: str, asked: Dict[str, Any]) -> Any:
+    """What a stream adds up to, of either client."""
+    start = functools.reduce(getattr, path.split("."), client).stream
+
+    async def streamed() -> Any:
+        async with client, start(model="m", **asked) as stream:
+            return await getattr(stream, method)()
+
+    if isinstance(client, AsyncOpenAI):
+        return asyncio.run(streamed())
+    with start(model="m", **asked) as stream:
+        return getattr(stream, method)()
+
+
 @BOTH
 @pytest.mark.parametrize("asked", [
     {"messages": asking("hello")},
@@ -11425,16 +11439,7 @@ def test_a_chat_stream_of_the_local_server_adds_up_to_its_plain_answer(
 ) -> None:
     client = make(api_key=KEY, base_url=server.url)
     plain = call(client, "chat.completions.parse", model="m", **asked)
-
-    async def streamed() -> Any:
-        async with client, client.chat.completions.stream(model="m", **asked) as stream:
-            return await stream.get_final_completion()
-
-    if make is OpenAI:
-        with client.chat.completions.stream(model="m", **asked) as stream:
-            final = stream.get_final_completion()
-    else:
-        final = asyncio.run(streamed())
+    final = final_of(client, "chat.completions", "get_final_completion", asked)
     assert as_sent(final) == as_sent(plain)
     assert [c.message.parsed for c in final.choices] == [c.message.parsed for c in plain.choices]
 
@@ -11455,16 +11460,7 @@ def test_a_response_stream_of_the_local_server_adds_up_to_its_plain_answer(
 ) -> None:
     client = make(api_key=KEY, base_url=server.url)
     plain = call(client, "responses.parse", model="m", **asked)
-
-    async def streamed() -> Any:
-        async with client, client.responses.stream(model="m", **asked) as stream:
-            return await stream.get_final_response()
-
-    if make is OpenAI:
-        with client.responses.stream(model="m", **asked) as stream:
-            final = stream.get_final_response()
-    else:
-        final = asyncio.run(streamed())
+    final = final_of(client, "responses", "get_final_response", asked)
     assert as_sent(final) == as_sent(plain) and final.output_parsed == plain.output_parsed
 
 
