@@ -20,9 +20,9 @@ THE JOURNEY OF ONE CALL
        v
     Endpoint.prepare()     the arguments become a Call: path, query, body       6. Endpoints
        v
-    Client._perform()      credentials, headers, retries                        7. Clients
+    Client._send()         credentials, headers, retries                        7. Clients
        v
-    HTTPTransport.send()   one HTTPRequest out, one HTTPResponse in             4. Transport
+    HTTPTransport.steps()  one HTTPRequest out, one HTTPResponse in             4. Transport
        |                   its bytes cut and decoded by                         2. Wire formats
        v
     decode(), Stream       ChatCompletion | SyncCursorPage | Stream             5. Results
@@ -122,6 +122,7 @@ if TYPE_CHECKING:
     E = TypeVar("E")
     A = TypeVar("A")
     C = TypeVar("C")
+    Steps = Generator[Any, Any, R]  # see 4.3
     Result = TypeVar("Result", covariant=True)
     PageT = TypeVar("PageT")
     Converter = Callable[[Any], Any]
@@ -1251,6 +1252,11 @@ def connection_error(err: BaseException, request: HTTPRequest, phase: str) -> AP
     )
 
 
+def ended_without_goodbye(err: OSError) -> bool:
+    """How Pythons before 3.10 speak of a TLS connection that was just closed."""
+    return err.errno == 0 or "unexpected eof" in str(err)
+
+
 def hung_up(err: OSError) -> bool:
     """Whether the other side closed the connection; the TLS layer has its own words for it."""
     tls_words = ("SSLEOFError", "SSLZeroReturnError")
@@ -1554,30 +1560,16 @@ class StopSignal:
     def __init__(self) -> None:
         self.stopped = False
         self.holder: Any = None  # what has the socket in `.sock`: a connection, or one being made
-        self.waiting: Any = None  # the lock that a wait sleeps on, for a retry or for an address
-        self.asked: Any = None  # the future of a key that is made in the event loop
+        self.waiting: Any = None  # the lock that a wait for an address sleeps on
 
     def stop(self) -> None:
         self.stopped = True
-        waiting, asked = self.waiting, self.asked
+        waiting = self.waiting
         if waiting is not None:
             wake(waiting)
-        if asked is not None:
-            asked.cancel()
         sock = getattr(self.holder, "sock", None)
         if sock is not None:
             shut(sock)
-
-    def wait(self, duration: float) -> None:
-        """Sleep, unless stopped meanwhile."""
-        import threading
-
-        self.waiting = threading.Lock()
-        self.waiting.acquire()
-        if not self.stopped:
-            self.waiting.acquire(timeout=duration)
-        self.waiting = None
-        self.check()
 
     def check(self) -> None:
         if self.stopped:
@@ -1602,7 +1594,109 @@ def shut(sock: Any) -> None:
         pass  # it was closed already, which is all that was wanted
 
 
-# ---- 4.3 Responses ---- https://www.rfc-editor.org/rfc/rfc9112
+# ---- 4.3 Steps ----
+#
+# What both clients do is written once: as a generator that yields a Step where it has to wait, and
+# is sent what came of it.  The sync client waits on the spot, with wait().  The async client (7.3)
+# waits in its event loop, with async_wait(), and has a thread go on where what follows may block.
+
+
+class Step:
+    def wait(self) -> Any: ...
+
+    async def async_wait(self) -> Any: ...
+
+
+def drive(steps: Steps[R]) -> R:
+    """Take the steps of a generator in this thread, and return what it returns."""
+    answer: Any = None
+    try:
+        while True:
+            answer = steps.send(answer).wait()
+    except StopIteration as done:
+        result: R = done.value
+        return result
+
+
+BLOCKING = Step()  # what follows may wait for the network or for a disk
+
+
+class Pause(Step):
+    """Wait for so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def wait(self) -> None:
+        sleep(self.seconds)
+
+    async def async_wait(self) -> None:
+        import asyncio
+
+        await asyncio.sleep(self.seconds)
+
+
+class Queued(Step):
+    """Wait in a queue until called, at most `limit` seconds."""
+
+    limit: Optional[float] = None
+
+    def __init__(self) -> None:
+        self.called = False
+        self.tell: Callable[[], Any] = lambda: None
+
+    def call(self) -> None:
+        self.called = True
+        self.tell()
+
+    def wait(self) -> None:
+        import _thread
+
+        lock = _thread.allocate_lock()
+        lock.acquire()
+        self.tell = lambda: wake(lock)
+        if not self.called:
+            lock.acquire(timeout=-1 if self.limit is None else self.limit)
+        self.called = False
+
+    async def async_wait(self) -> None:
+        import asyncio
+
+        loop = asyncio.get_event_loop()
+        future = loop.create_future()
+        self.tell = lambda: loop.call_soon_threadsafe(settle, future, True, None)
+        if not self.called:
+            await in_time(future, self.limit)
+        self.called = False
+
+
+async def in_time(future: Any, limit: Optional[float]) -> bool:
+    """Wait for a future that something sets to True; False if nothing does within the limit."""
+    timer = None
+    if limit is not None:
+        timer = future.get_loop().call_later(limit, settle, future, False, None)
+    try:
+        came: bool = await future
+        return came
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+async def socket_ready(sock: Any, role: str) -> bool:
+    """Wait until a "reader" or a "writer" of a socket need not; False if its time limit passed."""
+    import asyncio
+
+    loop: Any = asyncio.get_event_loop()
+    file, future = sock.fileno(), loop.create_future()
+    getattr(loop, "add_" + role)(file, settle, future, True, None)
+    try:
+        return await in_time(future, sock.gettimeout())
+    finally:
+        getattr(loop, "remove_" + role)(file)
+
+
+# ---- 4.4 Responses ---- https://www.rfc-editor.org/rfc/rfc9112
 
 
 class SocketReader(io.RawIOBase):
@@ -1615,11 +1709,37 @@ class SocketReader(io.RawIOBase):
         self.offline = False  # while True, say "nothing there" instead of waiting for the network
         self.idle_deadline: Optional[float] = None
         self.waits = self.limit  # the socket's time limit
+        self.fetched = b""  # what was received before it was asked for
+        self.extent: Optional[int] = None  # how much of a response that is, see extent_of()
 
     def readable(self) -> bool:
         return True
 
+    def fetch(self) -> bool:
+        """Receive what is there, without waiting; False if there is nothing yet."""
+        sock = self.sock
+        waits = sock.gettimeout()
+        sock.setblocking(False)
+        try:
+            self.fetched = sock.recv(65536)
+        except OSError as err:
+            if type(err).__name__ in ("BlockingIOError", "SSLWantReadError"):
+                return False  # for instance a TLS record that is not for us
+            if not ended_without_goodbye(err):
+                raise
+        finally:
+            sock.settimeout(waits)
+        self.received += len(self.fetched)
+        self.extent = extent_of(self.fetched)
+        return True
+
     def readinto(self, buffer: Any) -> Optional[int]:
+        fetched = self.fetched
+        if fetched:
+            size = min(len(buffer), len(fetched))
+            buffer[:size] = fetched[:size]
+            self.fetched = fetched[size:]
+            return size
         if self.offline:
             return None
         request = self.request
@@ -1636,8 +1756,7 @@ class SocketReader(io.RawIOBase):
         try:
             got: int = self.sock.recv_into(buffer)
         except OSError as err:
-            # How Pythons before 3.10 speak of a TLS connection that was closed without a goodbye.
-            if err.errno == 0 or "unexpected eof" in str(err):
+            if ended_without_goodbye(err):
                 return 0
             self.check_deadlines()  # say which limit it was, if it was not the socket's own
             raise
@@ -1653,6 +1772,49 @@ class SocketReader(io.RawIOBase):
                 raise DeadlineExceeded(f"no event for {limit} s")
             limit = left
         return self.request.time_left(limit)
+
+
+HEAD, EVENT, WHOLE = 1, 2, 3
+plain_head = Pattern(b"HTTP/1\\.[01] [2-5][0-9][0-9][ -~]*\r\n(?:[!-~][ -~]*\r\n)*\r\n")
+plain_length_field = Pattern(b"\r\ncontent-length: ([0-9]{1,9})\r\n")
+plain_event = Pattern(b"(?:event: [^\n]*\n)?data: [^\n]+\n\n")
+
+
+def extent_of(data: bytes) -> int:
+    """How much of a response can be read from these first bytes, without waiting for more.
+
+    Its HEAD, the first EVENT of a stream too, or the WHOLE; 0, or less, where it is not plain.
+    """
+    found = plain_head.match(data)
+    if not found:
+        return 0
+    head, start = found.group().lower(), found.end()
+    first, end = start, len(data)
+    codings = head.count(b"\r\ntransfer-encoding:")
+    if codings:
+        if codings > 1 or b"\r\ntransfer-encoding: chunked\r\n" not in head:
+            return HEAD
+        at = start
+        while True:
+            size_line = MessageBody.plain_size.match(data, at)
+            if not size_line:
+                break
+            after = size_line.end() + int(size_line.group(1), 16) + 2
+            if after == size_line.end() + 2:
+                return WHOLE if data[after - 2 : after] == b"\r\n" else HEAD
+            if after > len(data):
+                break
+            if at == start:
+                first, end = size_line.end(), after
+            at = after
+        if at == start:
+            return HEAD
+    else:
+        length = plain_length_field.search(head)
+        if length and end - start >= int(length.group(1)):
+            return WHOLE
+    event = plain_event.match(data, first, end)
+    return EVENT if event and b"[DONE]" not in data else HEAD
 
 
 class TruncatedBody(OSError):
@@ -1878,6 +2040,16 @@ class HTTPResponse:
         finally:
             self._reading = False
 
+    def _would_wait(self, extent: int) -> bool:
+        """Whether the event loop reads, to whom less has come than this."""
+        reader = self._connection.reader if self._connection is not None else None
+        return reader is not None and reader.extent is not None and reader.extent < extent
+
+    def _read_steps(self) -> Steps[None]:
+        if self._would_wait(WHOLE):
+            yield BLOCKING
+        self.read()
+
     def _finished(self) -> None:
         """The body is complete: give the connection back."""
         self.ended = clock()
@@ -2091,10 +2263,14 @@ class Unpacker:
         return b""
 
 
-# ---- 4.4 Connections ----
+# ---- 4.5 Connections ----
 
 
-class Dialer:
+def is_address(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()
+
+
+class Dialer(Step):
     """Connects as `http.client` does, which takes 20 ms to load.
 
     Here the socket can be reached while it connects, so that a stop ends the wait.
@@ -2103,14 +2279,15 @@ class Dialer:
     def __init__(self, origin: Origin, request: HTTPRequest, source: Any) -> None:
         self.origin, self.request, self.source = origin, request, source
         self.sock: Any = None
+        self.address: Any = None
 
-    def connect(self) -> None:
+    def connect(self) -> Steps[None]:
         import socket
 
         request = self.request
         failure: Optional[OSError] = None
         host, port = self.origin.host, self.origin.port
-        for family, kind, number, _, address in self.addresses(host, port):
+        for family, kind, number, _, self.address in self.addresses(host, port):
             self.close()
             self.sock = socket.socket(family, kind, number)
             self.sock.settimeout(request.time_left(request.timeout.connect))
@@ -2119,12 +2296,35 @@ class Dialer:
             try:
                 if self.source is not None:
                     self.sock.bind(self.source)
-                self.sock.connect(address)
-                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                return
+                failure = yield self
+                if failure is None:
+                    self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    return
             except OSError as err:
                 failure = err  # the next address may do
         raise failure or OSError("the name has no address")
+
+    def wait(self) -> Optional[OSError]:
+        """As a step, this is to wait until the socket is connected; gives the error if it fails."""
+        try:
+            self.sock.connect(self.address)
+            return None
+        except OSError as err:
+            return err
+
+    async def async_wait(self) -> Optional[OSError]:
+        import errno
+        import socket
+
+        limit = self.sock.gettimeout()
+        self.sock.setblocking(False)
+        code = self.sock.connect_ex(self.address)
+        self.sock.settimeout(limit)
+        if code in (errno.EINPROGRESS, errno.EWOULDBLOCK):
+            if not await socket_ready(self.sock, "writer"):
+                return socket.timeout("timed out")
+            code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        return OSError(code, os.strerror(code)) if code else None
 
     def addresses(self, host: str, port: int) -> List[Any]:
         """What getaddrinfo() finds, within the time limit.
@@ -2148,7 +2348,7 @@ class Dialer:
         request, stop = self.request, self.request.stop
         limit = request.time_left(request.timeout.connect)
         try:
-            if ":" in host or host.replace(".", "").isdigit():
+            if is_address(host):
                 look_up()  # an address already: there is nothing to wait for
             else:
                 _thread.start_new_thread(look_up, ())
@@ -2190,7 +2390,7 @@ class Dialer:
             self.sock.close()
 
 
-class Connection:
+class Connection(Step):
     """A connected socket, written to and read from directly."""
 
     def __init__(
@@ -2211,8 +2411,20 @@ class Connection:
         self.phase = "send"
         self.timeout: Any = omit
 
-    def exchange(self, request: HTTPRequest, head: bytes) -> HTTPResponse:
+    def wait(self) -> None:
+        """As a step, this is to wait for an answer, for as long as the socket may.
+
+        The event loop sends back whether it came; else, to read will do the waiting.
+        """
+
+    async def async_wait(self) -> bool:
+        return await socket_ready(self.sock, "reader")
+
+    def exchange(self, request: HTTPRequest, head: bytes) -> Steps[HTTPResponse]:
         """Write the request, read the head of the response."""
+        body = request.body
+        if body is not None and not (isinstance(body, bytes) and len(body) <= 16384):
+            yield BLOCKING  # it may not fit into the socket's buffer
         started = clock()
         self.phase = "send"
         self.reader = SocketReader(self.sock, request)
@@ -2227,16 +2439,29 @@ class Connection:
                 raise
             # The server may have answered without waiting for the rest, with a 413 for instance.
             self.keep = False
+            yield BLOCKING
             try:
                 return self.response(request, started)
             except OSError:
                 pass
             raise
         self.phase = "read"
-        limit = request.time_left(request.timeout.read)
-        if limit != self.timeout:
-            self.sock.settimeout(limit)
-            self.timeout = limit
+        came: Optional[bool] = True
+        while came:
+            limit = request.time_left(request.timeout.read)
+            if limit != self.timeout:
+                self.sock.settimeout(limit)
+                self.timeout = limit
+            came = yield self
+            if came and self.reader.fetch():
+                break
+        if came is False:
+            import socket
+
+            self.reader.check_deadlines()  # say which limit it was
+            raise socket.timeout("timed out")
+        if came and self.reader.extent < HEAD:
+            yield BLOCKING
         return self.response(request, started)
 
     def write(self, head: bytes, request: HTTPRequest) -> None:
@@ -2336,7 +2561,7 @@ class Connection:
         if sock is not None:
             self.detach()
             sock.close()
-            self.slots.append(None)
+            self.slots.give_back()
 
 
 plain_length = Pattern(r"[0-9]{1,18}\Z")
@@ -2372,7 +2597,45 @@ def read_head(file: io.BufferedReader) -> Tuple[str, int, str, Headers]:
     return match.group(1), int(match.group(2)), match.group(3) or "", Headers(fields)
 
 
-# ---- 4.5 The transport ----
+# ---- 4.6 The transport ----
+
+
+class Slots:
+    """How many connections may still be made, and the queue of who waits for one."""
+
+    def __init__(self, count: int) -> None:
+        # Lists, because append and pop are atomic: no lock where every request passes.
+        self.free = [None] * count
+        self.queue: List[Queued] = []
+
+    def __len__(self) -> int:
+        return len(self.free)
+
+    def take(self) -> bool:
+        try:
+            self.free.pop()
+            return True
+        except IndexError:
+            return False
+
+    def give_back(self) -> None:
+        self.free.append(None)
+        self.call_next()
+
+    def call_next(self) -> None:
+        """Have the first in the queue try again; it leaves when it has a connection."""
+        for turn in list(self.queue):
+            try:
+                turn.call()
+                return
+            except RuntimeError:
+                self.leave(turn)  # the event loop in which it waited is closed
+
+    def leave(self, turn: Queued) -> None:
+        try:
+            self.queue.remove(turn)
+        except ValueError:
+            pass  # call_next() in another thread has done it
 
 
 class HTTPTransport:
@@ -2402,12 +2665,15 @@ class HTTPTransport:
 
     def start(self) -> None:
         self.process = os.getpid()
-        # Lists, because append and pop are atomic: no lock where every request passes.
         self.idle: Dict[Any, List[Connection]] = {}
-        self.slots: List[None] = [None] * (self.limits.max_connections or 1 << 20)
+        self.slots = Slots(self.limits.max_connections or 1 << 20)
 
     def send(self, request: HTTPRequest) -> HTTPResponse:
         """One request, one response, its body still to be read.  Raises APIConnectionError."""
+        return drive(self.steps(request))
+
+    def steps(self, request: HTTPRequest) -> Steps[HTTPResponse]:
+        """What send() does, for who waits otherwise (4.3)."""
         if self.closed:
             raise APIConnectionError(
                 message="Connection error. (the client is closed)", request=request
@@ -2420,7 +2686,7 @@ class HTTPTransport:
         while True:
             connection: Any = None
             try:
-                connection = self.acquire(request, fresh)
+                connection = yield from self.acquire(request, fresh)
                 if request.stop is not None:
                     request.stop.holder = connection
                     request.stop.check()
@@ -2432,7 +2698,7 @@ class HTTPTransport:
                 if connection.absolute and connection.proxy_auth:
                     line = f"\r\nProxy-Authorization: {connection.proxy_auth}\r\n\r\n"
                     head = head[:-4] + line.encode("latin-1")
-                response: HTTPResponse = connection.exchange(request, head)
+                response: HTTPResponse = (yield from connection.exchange(request, head))
                 return response
             except OSError as err:
                 if connection is not None:
@@ -2457,10 +2723,42 @@ class HTTPTransport:
                     connection.close()
                 raise
 
-    def acquire(self, request: HTTPRequest, fresh: bool) -> Connection:
-        key = request.origin
-        idle = self.idle.get(key)
-        while idle and not fresh:
+    def acquire(self, request: HTTPRequest, fresh: bool) -> Steps[Connection]:
+        """A connection for this: one that is idle, unless it shall be fresh, or else a new one."""
+        turn: Optional[Queued] = None
+        queue = self.slots.queue
+        give_up = None if request.timeout.pool is None else clock() + request.timeout.pool
+        try:
+            while True:
+                if queue[:1] == [turn] or not queue:  # first come, first served
+                    connection = None if fresh else self.take_idle(request.origin)
+                    if connection is not None:
+                        return connection
+                    if self.slots.take() or (self.close_one() and self.slots.take()):
+                        break
+                # All connections are in use.
+                if turn is None:
+                    turn = Queued()
+                    queue.append(turn)
+                    continue  # one may have come free before we stood there
+                turn.limit = None if give_up is None else give_up - clock()
+                if turn.limit is not None and turn.limit <= 0:
+                    raise DeadlineExceeded(f"no free connection within {request.timeout.pool} s")
+                turn.limit = request.time_left(turn.limit)
+                yield turn
+        finally:
+            if turn is not None:
+                self.slots.leave(turn)
+                self.slots.call_next()  # there may be more than one
+        try:
+            return (yield from self.connect(request.origin, request))
+        except BaseException:
+            self.slots.give_back()
+            raise
+
+    def take_idle(self, origin: Origin) -> Optional[Connection]:
+        idle = self.idle.get(origin)
+        while idle:
             try:
                 connection = idle.pop()
             except IndexError:
@@ -2469,37 +2767,17 @@ class HTTPTransport:
                 connection.transport = self
                 return connection
             connection.close()
-        give_up = None if request.timeout.pool is None else clock() + request.timeout.pool
-        while True:
+        return None
+
+    def close_one(self) -> bool:
+        """Close an idle connection, to whatever server, for another to take its place."""
+        for idle in list(self.idle.values()):
             try:
-                self.slots.pop()
-                break
+                idle.pop().close()
+                return True
             except IndexError:
                 pass
-            # All connections are in use.  Close an idle one to another host, or wait for our turn;
-            # polling is crude, but costs nothing to the requests that need not wait.
-            for others in list(self.idle.values()):
-                try:
-                    connection = others.pop()
-                except IndexError:
-                    continue
-                if others is self.idle.get(key) and connection.alive():
-                    connection.transport = self
-                    return connection
-                connection.close()
-                break
-            else:
-                if give_up is not None and clock() >= give_up:
-                    raise DeadlineExceeded(f"no free connection within {request.timeout.pool} s")
-                request.time_left(None)
-                if request.stop is not None:
-                    request.stop.check()
-                time.sleep(0.005)
-        try:
-            return self.connect(key, request)
-        except BaseException:
-            self.slots.append(None)
-            raise
+        return False
 
     def release(self, connection: Connection) -> None:
         idle = self.idle.setdefault(connection.key, [])
@@ -2508,8 +2786,9 @@ class HTTPTransport:
             connection.close()
         else:
             idle.append(connection)
+            self.slots.call_next()
 
-    def connect(self, origin: Origin, request: HTTPRequest) -> Connection:
+    def connect(self, origin: Origin, request: HTTPRequest) -> Steps[Connection]:
         """A new connection to `origin`, through a proxy if one is due."""
         import socket
 
@@ -2524,12 +2803,14 @@ class HTTPTransport:
                 )
             auth, phase = basic_auth(userinfo) if userinfo else "", "proxy"
             request.proxy_auth = auth
+        if origin.scheme == "https" or not is_address(first.host):
+            yield BLOCKING
         context = self.tls() if origin.scheme == "https" else None
         maker = Dialer(first, request, source)
         if request.stop is not None:
             request.stop.holder = maker
         try:
-            maker.connect()
+            yield from maker.connect()
             if context is not None:
                 if proxy:
                     maker.tunnel(origin.partition("://")[2], auth)
@@ -2546,7 +2827,7 @@ class HTTPTransport:
             if not isinstance(err, Exception):  # Ctrl-C
                 raise
             if self.trust_fully(err, context):
-                return self.connect(origin, request)
+                return (yield from self.connect(origin, request))
             failed: Any = err
             if not isinstance(err, OSError):
                 failed = OSError(f"{type(err).__name__}: {err}")
@@ -2751,14 +3032,14 @@ class DefaultHttpxClient(HTTPTransport):
 
 
 class DefaultAsyncHttpxClient(DefaultHttpxClient):
-    """The same for AsyncOpenAI, which runs the same transport in worker threads."""
+    """The same for AsyncOpenAI, which runs the same transport."""
 
 
 DefaultAioHttpClient = DefaultAsyncHttpx2Client = DefaultAsyncHttpxClient
 DefaultHttpx2Client = DefaultHttpxClient
 
 
-# ---- 4.6 When to try again ----
+# ---- 4.7 When to try again ----
 
 FIRST_DELAY, MAX_DELAY = 0.5, 8.0  # seconds, doubling
 MAX_RETRY_AFTER = 120.0  # a server that wants a longer pause is not asked again
@@ -2808,7 +3089,7 @@ def retry_delay(
     return min(first * 2.0 ** min(attempt, 1000), longest) * (1 - 0.25 * chance)
 
 
-# ---- 4.7 Logging ----
+# ---- 4.8 Logging ----
 
 _logger: Any = None
 
@@ -4901,12 +5182,10 @@ def custom_call(
 
 # ---- 6.5 Methods that take several calls ----
 #
-# Polling, bulk uploads and their like are written once for both clients: as generators that yield
-# what has to be waited for, and are given what came of it.  What they yield is the result of a
+# Polling, bulk uploads and their like are generators of steps (4.3) too: they yield the result of a
 # call (which in the async client is to be awaited first), a Pause, an Apart or a Together.
 
 if TYPE_CHECKING:
-    Steps = Generator[Any, Any, R]
 
     class Helper(Generic[P, Result]):
         """A plain method or a coroutine method, by the type of the client."""
@@ -4984,18 +5263,14 @@ def without_views(api: Any, name: str) -> None:
         raise AttributeError(f"{type(api).__name__}.{name} has no view of a single response")
 
 
-class Pause:
-    """Wait for so many seconds; in the async client without a thread."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-
-
 class Apart:
     """Do `work`, which takes its time, without a call; in the async client in another thread."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
         self.work = work
+
+    def wait(self) -> Any:
+        return self.work()
 
 
 class Together:
@@ -5361,12 +5636,11 @@ class BaseClient(API[C]):
                     request.headers[name] = value
 
     def _send(
-        self, call: Call, key: str, renew: Callable[[], str], stop: Optional[StopSignal] = None
-    ) -> HTTPResponse:
-        """Send until there is an answer for the caller, or an error of section 3 to raise.
-
-        `renew` gives the key for another attempt: one that a function made may have expired.
-        """
+        self, call: Call, key: str, stop: Optional[StopSignal] = None
+    ) -> Steps[HTTPResponse]:
+        """Send until there is an answer for the caller, or an error of section 3 to raise."""
+        if call.form is not None or call.content is not None:
+            yield BLOCKING  # files are looked at
         retries = (
             self.max_retries
             if isinstance(call.max_retries, Omit)
@@ -5384,14 +5658,14 @@ class BaseClient(API[C]):
                 shown = request.shown(request.url)
                 log(DEBUG, "Request: %s %s (attempt %d)", request.method, shown, attempt + 1)
             try:
-                response = self._follow(request)
+                response = yield from self._follow(request)
                 response.retries_taken = attempt
                 if 200 <= response.status_code < 300:
                     if self._reads_now(call, response):
-                        response.read()
+                        yield from response._read_steps()
                     self._log_response(response)
                     return response
-                response.read()
+                yield from response._read_steps()
                 self._log_response(response)
                 error, headers = status_error(response, self._secrets()), response.headers
                 again = should_retry(response.status_code, headers)
@@ -5409,11 +5683,10 @@ class BaseClient(API[C]):
             finally:
                 del error  # it and this frame would keep each other, and the client, alive
             log(INFO, "Retrying request to %s in %f seconds", call.path.partition("?")[0], wait)
-            if stop is None:
-                sleep(wait)
-            else:
-                stop.wait(wait)
-            self._authorize(request, renew(), call)
+            yield Pause(wait)
+            if self._key_is_made():
+                key = yield KeyWanted(self)  # the one before may have expired
+            self._authorize(request, key, call)
             attempt += 1
 
     def _reads_now(self, call: Call, response: HTTPResponse) -> bool:
@@ -5438,20 +5711,29 @@ class BaseClient(API[C]):
             clock() - response.started, redacted(request_id, request),
         )
 
-    def _follow(self, request: HTTPRequest) -> HTTPResponse:
+    def _follow(self, request: HTTPRequest) -> Steps[HTTPResponse]:
         """Send, and go where redirects lead: urllib would take the credentials along."""
         for _ in range(21):  # as many as httpx allows
-            response: HTTPResponse = self._transport.send(request)
+            response = yield from self._exchange(request)
             location = response.headers.get("location")
             if location is None or response.status_code not in (301, 302, 303, 307, 308):
                 return response
             if getattr(self._transport, "follow_redirects", True) is False:
                 return response
-            response.read()
+            yield from response._read_steps()
             request = redirected(request, response.status_code, location)
         raise APIConnectionError(
             message="Connection error. (more than 20 redirects)", request=request
         )
+
+    def _exchange(self, request: HTTPRequest) -> Steps[HTTPResponse]:
+        transport = self._transport
+        if getattr(type(transport), "send", None) is HTTPTransport.send:
+            response: HTTPResponse = (yield from transport.steps(request))
+        else:  # somebody else's, or one that adds something to ours
+            yield BLOCKING
+            response = transport.send(request)
+        return response
 
     # Reading.
 
@@ -5527,6 +5809,19 @@ class BaseClient(API[C]):
     def __getstate__(self) -> Dict[str, Any]:
         left_out = ("_workers", "_letters")  # of the process, not of the client
         return {name: value for name, value in self.__dict__.items() if name not in left_out}
+
+
+class KeyWanted(Step):
+    """Have the function that the user has given make a key."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def wait(self) -> Any:
+        return self.client._key()
+
+    async def async_wait(self) -> Any:
+        return await self.client._key()
 
 
 def remember_request(result: Any, response: HTTPResponse) -> None:
@@ -5699,7 +5994,7 @@ class OpenAI(BaseClient["OpenAI"]):
         return self._perform(call)
 
     def _perform(self, call: Call) -> Any:
-        return self._viewed(self._send(call, self._key(), self._key), call)
+        return self._viewed(drive(self._send(call, self._key())), call)
 
     def _take(self, steps: Steps[R]) -> R:
         """Do what a helper waits for (see 6.5), step by step, and return what it returns."""
@@ -5710,10 +6005,8 @@ class OpenAI(BaseClient["OpenAI"]):
                 step = steps.send(answer) if error is None else steps.throw(error)
                 answer, error = step, None  # a call is over already
                 try:
-                    if isinstance(step, Pause):
-                        answer = sleep(step.seconds)
-                    elif isinstance(step, Apart):
-                        answer = step.work()
+                    if isinstance(step, (Pause, Apart)):
+                        answer = step.wait()
                     elif isinstance(step, Together):
                         answer = self._take_together(step)
                 except BaseException as err:  # Ctrl-C: the helper may have something to undo
@@ -5888,7 +6181,7 @@ class Worker:
 
 class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
     __doc__ = (
-        "The client for asyncio: every method of OpenAI, to be awaited; calls run in threads.\n\n"
+        "The client for asyncio: every method of OpenAI, to be awaited.\n\n"
         + (BaseClient.__doc__ or "").partition("\n\n")[2]
     )
 
@@ -5904,36 +6197,40 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
         return self._perform(call)
 
     async def _perform(self, call: Call) -> Any:
-        import asyncio
-
-        key = await self._key()
+        """Take the steps of a call: in the event loop, and in a thread where they may block."""
+        # The event loop of Windows cannot tell when a socket can be read.
+        blind = not self._mailbox().knows_sockets
         stop = StopSignal()
-        loop = asyncio.get_event_loop()
+        steps = self._steps(call, await self._key(), stop)
+        step: Any = None
+        answer: Any = None
+        in_thread = False
+        try:
+            while True:
+                if in_thread:
+                    step = await self._run(lambda: past_blocking(steps, step), stop)
+                else:
+                    step = next_step(steps, answer)
+                if step.__class__ is Done:
+                    return step.result
+                in_thread = step is BLOCKING or (blind and isinstance(step, (Connection, Dialer)))
+                answer = None if in_thread else await step.async_wait()
+        except BaseException:
+            if not in_thread:  # which was told to stop, and cleans up
+                steps.close()
+            raise
 
-        def renew() -> str:
-            if not self._key_is_made():
-                return key
-            stop.asked = asyncio.run_coroutine_threadsafe(self._key(), loop)
-            if stop.stopped:  # before it could know whom to tell
-                stop.asked.cancel()
-            try:
-                made: str = stop.asked.result()
-                return made
-            finally:
-                stop.asked = None  # which may hold an error, that holds this frame
-
-        def work() -> Any:
-            result = self._viewed(self._send(call, key, renew, stop), call)
-            if result.__class__ is AsyncStream and call.method == "POST":
-                result._fill()  # the first events in the same hop; a GET may wait long for them
-            return result
-
-        return await self._run(work, stop)
+    def _steps(self, call: Call, key: str, stop: StopSignal) -> Steps[Any]:
+        response = yield from self._send(call, key, stop)
+        result = self._viewed(response, call)
+        if result.__class__ is AsyncStream and call.method == "POST":
+            if response._would_wait(EVENT):
+                yield BLOCKING
+            result._fill()  # the first events come with the stream; a GET may wait long for them
+        return result
 
     async def _take(self, steps: Steps[R]) -> R:
         """Do what a helper waits for (see 6.5), step by step, and return what it returns."""
-        import asyncio
-
         answer: Any = None
         error: Optional[BaseException] = None
         try:
@@ -5942,7 +6239,7 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
                 answer = error = None
                 try:
                     if isinstance(step, Pause):
-                        await asyncio.sleep(step.seconds)
+                        await step.async_wait()
                     elif isinstance(step, Apart):
                         answer = await self._run(step.work, StopSignal())
                     elif isinstance(step, Together):
@@ -6002,6 +6299,8 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
             return await future
         except asyncio.CancelledError:
             stop.stop()
+            if future.done() and not future.cancelled() and future.exception() is None:
+                discard(future.result())  # it had come just now
             raise
         finally:
             del future  # whose error holds this frame
@@ -6057,9 +6356,11 @@ class Mailbox:
     """Brings results from worker threads to an event loop, many with one wake-up."""
 
     def __init__(self, loop: Any) -> None:
+        import asyncio
         import collections
 
         self.loop = loop
+        self.knows_sockets = type(loop).add_reader is not asyncio.AbstractEventLoop.add_reader
         self.letters: Any = collections.deque()
         self.woken = False
 
@@ -6100,6 +6401,28 @@ def job_of(work: Callable[[], Any], mailbox: Mailbox, future: Any) -> Callable[[
     return job
 
 
+class Done:
+    """The last of the steps of a generator, with what it returned."""
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+
+
+def next_step(steps: Steps[Any], answer: Any) -> Any:
+    try:
+        return steps.send(answer)
+    except StopIteration as done:
+        return Done(done.value)
+
+
+def past_blocking(steps: Steps[Any], step: Any) -> Any:
+    """In a thread: wait for this step, and return the next one that the event loop can wait for."""
+    step = next_step(steps, step.wait())
+    while step is BLOCKING or isinstance(step, Dialer):
+        step = next_step(steps, step.wait())
+    return step
+
+
 def settle(future: Any, result: Any, error: Optional[BaseException]) -> None:
     """In the event loop: give the caller what the worker thread has found."""
     if future.done():  # cancelled meanwhile
@@ -6112,6 +6435,10 @@ def settle(future: Any, result: Any, error: Optional[BaseException]) -> None:
 
 def discard(result: Any) -> None:
     """Close what nobody is going to read."""
+    if isinstance(result, Done):
+        result = result.result
+    if isinstance(result, Connection):
+        result.close()
     response = getattr(result, "http_response", getattr(result, "response", result))
     if isinstance(response, HTTPResponse):
         response.close()
@@ -19267,13 +19594,13 @@ def upload_parts(
     ]
     progress = options.get("progress")
     total = TotalProgress(progress, [window.size for window in windows]) if progress else None
-    failures: List[BaseException] = []
+    failed: List[int] = []  # which jobs, in the order of time; errors would hold this frame
 
-    def checked(work: Steps[T]) -> Steps[T]:
+    def checked(i: int, work: Steps[T]) -> Steps[T]:
         try:
             return (yield from work)
-        except BaseException as err:
-            failures.append(err)
+        except BaseException:
+            failed.append(i)
             shared.close()
             raise
 
@@ -19293,10 +19620,13 @@ def upload_parts(
     if isinstance(md5, Omit):  # reads the file once more while it is being sent
         jobs.insert(0, add_up())
         limit += 1
-    results: List[Any] = (yield Together(map(checked, jobs), limit))
-    if failures:
-        del results  # in which the error is, too, and would hold the frame that it holds
-        raise failures.pop(0)
+    results: List[Any] = (yield Together(map(checked, range(len(jobs)), jobs), limit))
+    if failed:
+        error = results[failed[0]]
+        try:
+            raise error
+        finally:
+            del results, error
     if isinstance(md5, Omit):
         md5 = results.pop(0)
     done: Upload = (yield uploads.complete(
@@ -20424,7 +20754,7 @@ class Checkup:
         began = clock()
         dialer = Dialer(self.first, self.request, None)
         try:
-            dialer.connect()
+            drive(dialer.connect())
         finally:
             dialer.close()
         return "ok", f"connected to {self.first} in {1000 * (clock() - began):.0f} ms"
@@ -20433,7 +20763,7 @@ class Checkup:
         import ssl
 
         try:
-            connection = self.transport.acquire(self.request, True)
+            connection = drive(self.transport.acquire(self.request, True))
         except ssl.SSLCertVerificationError as err:
             other = TOO_STRICT if err.verify_code in STRICT_ONLY else UNKNOWN_ISSUER
             hint = CERTIFICATE_HINTS.get(err.verify_code, other)
@@ -20451,7 +20781,7 @@ class Checkup:
         import ssl
 
         try:
-            blind = HTTPTransport(verify=False).connect(self.origin, self.request)
+            blind = drive(HTTPTransport(verify=False).connect(self.origin, self.request))
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname = False
             shown = ssl.DER_cert_to_PEM_cert(blind.sock.getpeercert(True))
@@ -20459,7 +20789,7 @@ class Checkup:
             blind.close()
             # X509_V_FLAG_PARTIAL_CHAIN and NO_CHECK_TIME: the certificate alone is proof enough.
             context.verify_flags = ssl.VerifyFlags(0x280000)
-            seen = HTTPTransport(verify=context).connect(self.origin, self.request)
+            seen = drive(HTTPTransport(verify=context).connect(self.origin, self.request))
             found = described_certificate(seen.sock.getpeercert())
             seen.close()
             return found

@@ -1679,7 +1679,7 @@ def test_a_request_says_how_long_its_body_is(method: str, body: Any, length: Opt
     )
     assert headers_of(head).get("content-length") == length and received == (body or b"")
 
-# ---- 4.3 Responses ----
+# ---- 4.4 Responses ----
 
 
 def chunked(*pieces: bytes, extension: bytes = b"", trailers: bytes = b"") -> bytes:
@@ -2194,7 +2194,7 @@ def test_a_download_that_fails_is_a_typed_error_and_a_full_disk_is_not(
         assert response.is_closed and not isinstance(disk.value, openai.OpenAIError)
     assert len(transport.slots) == 1000
 
-# ---- 4.4 Connections ----
+# ---- 4.5 Connections ----
 
 
 def fetch(transport: openai.HTTPTransport, url: str, **options: Any) -> bytes:
@@ -2420,7 +2420,7 @@ def test_a_slow_but_steady_upload_is_no_timeout() -> None:
                 model="m", input="x" * (30 << 20), timeout=openai.Timeout(30, write=2)
             )
 
-# ---- 4.5 The transport ----
+# ---- 4.6 The transport ----
 
 
 def test_the_pool_is_bounded_and_waiting_for_it_as_well() -> None:
@@ -2442,6 +2442,98 @@ def test_the_pool_is_bounded_and_waiting_for_it_as_well() -> None:
         with RawServer(answer(b"4")) as other:  # an idle connection to one host makes room
             assert fetch(transport, other.url) == b"4"
     assert server.connections == 1
+
+
+def test_who_waits_for_a_connection_is_served_in_turn() -> None:
+    """Also where those that have one come back for it at once; threads and tasks in one queue."""
+    order: List[str] = []
+
+    def in_no_hurry(conn: socket.socket) -> None:
+        file = conn.makefile("rb")
+        while True:
+            head = read_request_head(file)
+            if not head:
+                return
+            time.sleep(0.01)
+            conn.sendall(answer({"id": head.split(" ")[1].rpartition("/")[2]}))
+
+    def greedy(client: OpenAI) -> None:
+        for i in range(30):
+            order.append(client.models.retrieve("greedy").id)
+
+    async def main(client: AsyncOpenAI, name: str) -> None:
+        order.append((await client.models.retrieve(name)).id)
+
+    transport = openai.DefaultHttpxClient(limits=openai.Limits(max_connections=1))
+    with listening(in_no_hurry) as port:
+        url = f"http://127.0.0.1:{port}"
+        options: Any = {"api_key": KEY, "base_url": url, "http_client": transport}
+        with OpenAI(**options) as client:
+            threads = [threading.Thread(target=greedy, args=(client,)) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            wait_until(lambda: order)
+            for i in range(10):
+                asyncio.run(main(AsyncOpenAI(**options), f"task {i}"))
+            for thread in threads:
+                thread.join(60)
+    places = [i for i, name in enumerate(order) if name.startswith("task")]
+    assert len(places) == 10 and len(order) == 70
+    assert max(places) < 60, "the tasks had to wait until the greedy ones were done"
+    assert transport.slots.queue == [] and len(transport.slots) == 1
+
+
+def test_a_task_that_waits_for_a_connection_can_be_cancelled_and_may_not_wait_for_ever() -> None:
+    async def main(server: RawServer) -> List[Any]:
+        transport = openai.DefaultAsyncHttpxClient(limits=openai.Limits(max_connections=1))
+        async with async_client_of(server, http_client=transport) as client:
+            def ask(name: str, **limits: Any) -> Any:
+                return asyncio.ensure_future(
+                    client.models.retrieve(name, timeout=openai.Timeout(30, **limits))
+                )
+
+            first = ask("1")
+            await asyncio.sleep(0.1)
+            waiting = [ask("2", pool=0.1), ask("3", total=0.1), ask("4"), ask("5"), ask("6")]
+            await asyncio.sleep(0.3)
+            waiting[2].cancel()
+            answered.set()
+            found = await asyncio.gather(first, *waiting, return_exceptions=True)
+            assert transport.slots.queue == []
+            return found
+
+    answered = threading.Event()
+
+    def wait_first(conn: socket.socket) -> None:
+        answered.wait(20)
+        conn.sendall(answer({"id": "1"}))
+        echo(conn)
+
+    with RawServer(wait_first) as server:
+        first, no_place, late, cancelled, *others = asyncio.run(main(server))
+    assert [model.id for model in [first, *others]] == ["1", "5", "6"]
+    assert isinstance(no_place, openai.APITimeoutError)
+    assert "no free connection within 0.1 s" in str(no_place)
+    assert isinstance(late, openai.APITimeoutError) and "total time limit" in str(late)
+    assert isinstance(cancelled, asyncio.CancelledError) and server.connections == 1
+
+
+def test_a_place_in_the_queue_ends_with_its_event_loop() -> None:
+    with listening(echo) as port:
+        transport = openai.DefaultHttpxClient(limits=openai.Limits(max_connections=1))
+        options: Any = {"api_key": KEY, "base_url": f"http://127.0.0.1:{port}"}
+        with OpenAI(http_client=transport, **options) as client:
+            held = client.with_streaming_response.models.retrieve("held").__enter__()
+            loop = asyncio.new_event_loop()
+            task = loop.create_task(client_call(AsyncOpenAI(http_client=transport, **options)))
+            loop.run_until_complete(asyncio.sleep(0.1))
+            loop.close()  # without a word to its task
+            assert len(transport.slots.queue) == 1
+            held.close()
+            assert client.models.retrieve("next").id == "next"
+            assert transport.slots.queue == []
+            with contextlib.suppress(AttributeError):
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
 def test_idle_connections_are_bounded_in_number_and_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -3538,7 +3630,7 @@ def test_redirects_have_an_end_and_can_be_switched_off() -> None:
     error = failure(answer("", "302 Found"))
     assert isinstance(error, openai.APIStatusError) and error.status_code == 302
 
-# ---- 4.6 When to try again ----
+# ---- 4.7 When to try again ----
 
 
 def http_date(seconds: float, form: str) -> str:
@@ -3807,7 +3899,7 @@ def test_max_retries_is_a_whole_number(value: Any, error: Any) -> None:
                                                                            match="max_retries"):
         client.get("/x", cast_to=object, options={"max_retries": value})
 
-# ---- 4.7 Logging ----
+# ---- 4.8 Logging ----
 
 
 @pytest.mark.parametrize("how", ["handler", "OPENAI_LOG"])
@@ -4735,6 +4827,112 @@ def test_an_answer_over_tls_cut_without_a_goodbye_is_whole_or_a_typed_error(
             for cut in range(0, len(sent), 3):
                 check_cut(kind, str(cut), whole, outcome(ask, client))
 
+    async def in_asyncio(server: RawServer) -> None:
+        transport = openai.DefaultAsyncHttpxClient(verify=certificates.path("right"))
+        async with async_client_of(server, http_client=transport) as client:
+            for cut in range(0, len(sent), 3):
+                check_cut(kind, f"async {cut}", whole, await async_outcome(ask, client))
+
+    with RawServer(*answers, tls=certificates.server("right")) as server:
+        asyncio.run(in_asyncio(server))
+
+
+def test_an_answer_that_stalls_holds_up_no_other_task() -> None:
+    """The event loop reads what has come, and must not wait for the rest: a thread does."""
+    def asks(client: AsyncOpenAI) -> Iterator[Tuple[str, int, Any]]:
+        for (kind, (sent, ask)), port in zip(TO_CUT.items(), ports):
+            for cut in range(0, len(sent), 7):
+                twin = client.with_options(base_url=f"http://127.0.0.1:{port}/{cut}/v1")
+                yield kind, cut, async_outcome(ask, twin)
+
+    async def main() -> None:
+        async with AsyncOpenAI(
+            api_key=KEY, max_retries=0, timeout=openai.Timeout(60, read=2, connect=30)
+        ) as client:
+            kinds, cuts, waits = zip(*asks(client))
+            task = asyncio.ensure_future(asyncio.gather(*waits))
+            longest, last = 0.0, time.monotonic()
+            while not task.done():
+                await asyncio.sleep(0.01)
+                longest, last = max(longest, time.monotonic() - last), time.monotonic()
+            assert longest < 1.5, "something waited in the event loop"
+            for kind, cut, found in zip(kinds, cuts, await task):
+                check_cut(kind, f"async {cut}", whole[kind], found)
+                assert found == whole[kind] or isinstance(found[1], openai.APITimeoutError)
+
+    whole = {}
+    for kind, (sent, ask) in TO_CUT.items():
+        with listening(Cutter(sent)) as port:
+            url = f"http://127.0.0.1:{port}/{len(sent)}/v1"
+            with OpenAI(api_key=KEY, base_url=url, max_retries=0) as client:
+                whole[kind] = outcome(ask, client)
+    with contextlib.ExitStack() as stack:
+        ports = [stack.enter_context(listening(Cutter(sent, True))) for sent, _ in TO_CUT.values()]
+        asyncio.run(main())
+
+
+def check_extent(data: bytes) -> int:
+    """Read as much as can be, says extent_of(), from a socket that has no more to give."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(data)
+        request = openai.HTTPRequest("POST", "http://example.com")
+        with openai.HTTPTransport() as transport:
+            connection: Any = openai.Connection(transport, request.origin, ours, False, "")
+            connection.reader = openai.SocketReader(ours, request)
+            assert connection.reader.fetch()
+            extent: int = connection.reader.extent
+            ours.setblocking(False)
+            try:
+                if extent:
+                    response = connection.response(request, 0.0)
+                    if extent == openai.WHOLE:
+                        response.read()
+                    elif extent == openai.EVENT:
+                        events, end = openai.StreamReader(response, object).batch()
+                        if end is not None and end is not True:
+                            raise end
+                        assert events or end
+            except (OSError, openai.OpenAIError) as err:  # which is all right, unless it would wait
+                assert not isinstance(err, BlockingIOError), data
+                assert not isinstance(err.__cause__, BlockingIOError), data
+            connection.close()
+    return extent
+
+
+def test_how_much_of_an_answer_has_come_is_never_overrated() -> None:
+    rng = random.Random(5)
+    answers = [sent for sent, _ in TO_CUT.values()]
+    answers += [b"HTTP/1.1 100 Continue\r\n\r\n" + answers[0], answer(b"", "204 No"), raw(TE)]
+    answers += [raw(TE, chunked(sse(*SHORT_EVENTS), b"0\r\n\r\n")[:-2] + b"X: y\r\n\r\n")]
+    for sent in answers:
+        for cut in range(1, len(sent) + 1):
+            check_extent(sent[:cut])
+    pieces = [b"\r\n", b"\n", b"\r\n\r\n", b"\n\n", b"0", b"f", b" ", b": ", b"1", b"data: ",
+              b"[DONE]", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b""]
+    for _ in range(4000):
+        data = rng.choice(answers)
+        for _ in range(rng.randint(1, 3)):
+            at = rng.randrange(len(data))
+            data = data[:at] + rng.choice(pieces) + data[at + rng.randint(0, 3) :]
+        check_extent(data[: rng.choice([1000, rng.randint(1, 200)])] or b"H")
+
+
+@pytest.mark.parametrize(
+    "kind, cut, extent", [
+        ("JSON", None, "WHOLE"), ("JSON in gzip", None, "WHOLE"), ("JSON in chunks", None, "WHOLE"),
+        ("JSON", -1, "HEAD"), ("JSON in chunks", -1, "HEAD"), ("JSON to the end", None, "HEAD"),
+        ("error", None, "WHOLE"), ("stream of a chat", None, "WHOLE"),
+        ("stream of a chat", -40, "EVENT"), ("stream of a response", -40, "EVENT"),
+        ("download in chunks", None, "WHOLE"), ("JSON", 20, None),
+    ],
+)
+def test_how_much_of_a_plain_answer_has_come_is_known(
+    kind: str, cut: Optional[int], extent: Optional[str]
+) -> None:
+    found = check_extent(TO_CUT[kind][0][:cut])
+    assert found == (getattr(openai, extent) if extent else 0)
+
 
 def test_an_async_stream_to_watch_is_there_before_its_first_event() -> None:
     watching = threading.Event()
@@ -5640,6 +5838,129 @@ def test_many_calls_wait_at_once() -> None:
         assert asyncio.run(main(server)) < 60 * 0.5 / 4
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_calls_that_wait_for_an_answer_take_no_thread(scheme: str, certificates: Any) -> None:
+    async def main(server: RawServer) -> None:
+        transport = openai.DefaultAsyncHttpxClient(verify=certificates.path("right"))
+        async with async_client_of(server, http_client=transport, max_retries=1) as client:
+            tasks = [asyncio.ensure_future(client.models.retrieve("m")) for _ in range(40)]
+            while len(server.requests) < 40:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)  # the last thread has gone back
+            assert [t for t in threading.enumerate() if busy(t)] == []
+            if scheme == "http":  # to connect to an address takes none either
+                assert [t for t in threading.enumerate() if t.name == "openai_lite"] == []
+            sent.set()
+            assert [model.id for model in await asyncio.gather(*tasks)] == ["m"] * 40
+
+    def late(conn: socket.socket) -> None:
+        sent.wait(30)
+        conn.sendall(answer({"id": "m"}, Connection="close"))
+
+    sent = threading.Event()
+    tls = certificates.server("right") if scheme == "https" else None
+    with RawServer(*[late] * 40, tls=tls) as server:
+        asyncio.run(main(server))
+
+
+class BlindLoop(asyncio.SelectorEventLoop):
+    """As the event loop of Windows, it cannot tell when a socket can be read or written."""
+
+    add_reader = asyncio.AbstractEventLoop.add_reader
+    add_writer = asyncio.AbstractEventLoop.add_writer
+
+
+def test_an_event_loop_that_knows_no_sockets_has_threads_wait() -> None:
+    async def main(server: RawServer) -> None:
+        async with async_client_of(server, max_retries=1) as client:
+            assert (await client.models.retrieve("m")).id == "m"
+            assert [t for t in threading.enumerate() if t.name == "openai_lite"]
+            stream = await client.chat.completions.create(model="m", messages=[], stream=True)
+            assert len([event async for event in stream]) == 1
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(client.models.retrieve("m"), 0.2)
+            with pytest.raises(openai.APITimeoutError, match="read 127.0.0.1:.*timed out"):
+                await client.models.retrieve("m", timeout=0.1)
+
+    answers: List[Answer] = [
+        answer(WRONG, "503 Busy", retry_after="0"), answer({"id": "m"}),
+        stream_answer(sse(CHUNKS[0], b"[DONE]")), silent, silent, silent,
+    ]
+    with RawServer(*answers) as server:
+        loop = BlindLoop()
+        try:
+            loop.run_until_complete(main(server))
+        finally:
+            loop.close()
+
+
+@pytest.mark.parametrize("limit", [{"connect": 0.2}, {"total": 0.2}, None], ids=str)
+def test_connecting_in_the_event_loop_fails_as_in_a_thread(limit: Any) -> None:
+    """Where there is no answer to it, and where nothing listens."""
+    async def main(url: str) -> str:
+        timeout = openai.Timeout(60, **(limit or {}))
+        async with AsyncOpenAI(api_key=KEY, base_url=url, max_retries=0, timeout=timeout) as client:
+            with pytest.raises(openai.APIConnectionError) as caught:
+                await client.models.list()
+            assert isinstance(caught.value, openai.APITimeoutError) is (limit is not None)
+            with pytest.raises(openai.APIConnectionError) as apart:
+                OpenAI(api_key=KEY, base_url=url, max_retries=0, timeout=timeout).models.list()
+            assert str(apart.value) == str(caught.value)
+            return str(caught.value)
+
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        if limit is not None:
+            full.listen(0)
+            for _ in range(4):
+                filler = stack.enter_context(socket.socket())
+                filler.setblocking(False)
+                filler.connect_ex(full.getsockname())
+        started = time.monotonic()
+        said = asyncio.run(main(f"http://127.0.0.1:{full.getsockname()[1]}"))
+        assert "(connect 127.0.0.1:" in said and time.monotonic() - started < 10
+        assert limit is not None or "nothing listens there" in said
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_calls_cancelled_at_any_moment_leave_nothing_behind(
+    scheme: str, certificates: Any
+) -> None:
+    rng = random.Random(7)
+
+    def serve(conn: socket.socket) -> None:
+        if scheme == "http":
+            return echo(conn)
+        with certificates.server("right").wrap_socket(conn, server_side=True) as tls:
+            echo(tls)
+
+    async def main(port: int) -> None:
+        transport = openai.DefaultAsyncHttpxClient(
+            verify=certificates.path("right"), limits=openai.Limits(max_connections=5)
+        )
+        url = f"{scheme}://127.0.0.1:{port}/v1"
+        async with AsyncOpenAI(api_key=KEY, base_url=url, http_client=transport) as client:
+            for _ in range(20):
+                tasks = [asyncio.ensure_future(client.models.retrieve(str(i))) for i in range(15)]
+                for task in rng.sample(tasks, 10):
+                    await asyncio.sleep(rng.random() * rng.choice([0, 0.0002, 0.002]))
+                    task.cancel()
+                found = await asyncio.gather(*tasks, return_exceptions=True)
+                for i, model in enumerate(found):
+                    assert isinstance(model, asyncio.CancelledError) or (
+                        isinstance(model, openai.Model) and model.id == str(i)
+                    )
+            wait_until(lambda: len(transport.slots) + len(idle_connections(transport)) == 5)
+            assert transport.slots.queue == []
+            assert (await client.models.retrieve("last")).id == "last"
+
+    before = open_descriptors()
+    with listening(serve) as port:
+        asyncio.run(main(port))
+    wait_until(lambda: open_descriptors() <= before)
+
+
 @pytest.mark.parametrize("where", ["headers", "body", "stream", "retry wait", "connect"])
 def test_cancelling_a_task_ends_its_wait_at_once_and_closes_the_socket(where: str) -> None:
     closed = threading.Event()
@@ -5728,7 +6049,8 @@ async def main(how):
     async with o.AsyncOpenAI(api_key=key, base_url=base, http_client=transport, timeout=60) as c:
         task = asyncio.ensure_future(work(c))
         await asyncio.sleep(0.15)
-        assert workers()
+        in_event_loop = phase in ("connect", "headers", "retry", "key", "pool")
+        assert bool(workers()) is not in_event_loop
         if how == "wait_for":
             try:
                 await asyncio.wait_for(task, 0.05)
@@ -5766,7 +6088,7 @@ for how in ["cancel", "wait_for"] + ["TaskGroup"] * hasattr(asyncio, "TaskGroup"
     "phase", ["connect", "tls", "proxy", "send", "headers", "body", "stream", "download", "retry",
               "key", "pool"]
 )
-def test_a_cancelled_task_ends_its_thread_within_a_tenth_of_a_second(phase: str) -> None:
+def test_a_cancelled_task_and_its_thread_end_within_a_tenth_of_a_second(phase: str) -> None:
     def serve(conn: socket.socket) -> None:
         if phase == "send":
             conn.recv(10)
@@ -6117,8 +6439,9 @@ def test_a_thousand_calls_wait_at_once_and_the_others_for_their_turn() -> None:
         limit = openai.Timeout(60, connect=60)
         calls = [client.models.retrieve("m", timeout=limit) for _ in range(1050)]
         assert len(await asyncio.gather(*calls)) == 1050
-        assert client._workers.limit == 1000
         await client.close()
+        while len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0.01)  # until the server has seen it
         listener.close()
 
     soft, hard = resource_limit()
@@ -6168,10 +6491,16 @@ def test_threads_end_with_the_client_and_when_idle(monkeypatch: pytest.MonkeyPat
     def workers() -> int:
         return sum(thread.name == "openai_lite" for thread in threading.enumerate())
 
+    class Mine(openai.HTTPTransport):
+        """May do anything in here, and so it does it in a thread."""
+
+        def send(self, request: openai.HTTPRequest) -> openai.HTTPResponse:
+            return super().send(request)
+
     wait_until(lambda: not workers(), 15)
 
     async def main(server: RawServer) -> None:
-        async with async_client_of(server) as client:
+        async with async_client_of(server, http_client=Mine()) as client:
             await asyncio.gather(*[client.models.retrieve("m") for _ in range(8)])
             assert 1 <= workers() <= 8
 
@@ -6179,7 +6508,7 @@ def test_threads_end_with_the_client_and_when_idle(monkeypatch: pytest.MonkeyPat
         asyncio.run(main(server))
         assert not workers()  # not one is left when the client is closed
         monkeypatch.setattr(openai.Workers, "idle_seconds", 0.05)
-        asyncio.run(client_call(async_client_of(server)))
+        asyncio.run(client_call(async_client_of(server, http_client=Mine())))
         wait_until(lambda: not workers())
 
 
@@ -12013,7 +12342,7 @@ def test_a_library_of_one_resource_is_a_module_and_no_program(
 
 
 LOOKUPS = ("__getattr__", "make_group", "find_group")  # where the module says what it has not got
-SHARED = re.compile(r"(2|3|5|6|8|11)\b|4\.6|7\.[12]|9\.[123]")  # sections; others take their time
+SHARED = re.compile(r"(2|3|5|6|8|11)\b|4\.7|7\.[12]|9\.[123]")  # sections; others take their time
 # They count what the whole file has, or start programs that use what is gone.
 OF_THE_WHOLE = " and ".join(
     "not " + name for name in (
