@@ -1774,47 +1774,33 @@ class SocketReader(io.RawIOBase):
         return self.request.time_left(limit)
 
 
-HEAD, EVENT, WHOLE = 1, 2, 3
+HEAD, WHOLE = 1, 2
 plain_head = Pattern(b"HTTP/1\\.[01] [2-5][0-9][0-9][ -~]*\r\n(?:[!-~][ -~]*\r\n)*\r\n")
 plain_length_field = Pattern(b"\r\ncontent-length: ([0-9]{1,9})\r\n")
-plain_event = Pattern(b"(?:event: [^\n]*\n)?data: [^\n]+\n\n")
 
 
 def extent_of(data: bytes) -> int:
     """How much of a response can be read from these first bytes, without waiting for more.
 
-    Its HEAD, the first EVENT of a stream too, or the WHOLE; 0, or less, where it is not plain.
+    Its HEAD or the WHOLE; 0, or less, where it is not plain to see.
     """
     found = plain_head.match(data)
     if not found:
         return 0
-    head, start = found.group().lower(), found.end()
-    first, end = start, len(data)
+    head, at = found.group().lower(), found.end()
     codings = head.count(b"\r\ntransfer-encoding:")
-    if codings:
-        if codings > 1 or b"\r\ntransfer-encoding: chunked\r\n" not in head:
-            return HEAD
-        at = start
-        while True:
-            size_line = MessageBody.plain_size.match(data, at)
-            if not size_line:
-                break
-            after = size_line.end() + int(size_line.group(1), 16) + 2
-            if after == size_line.end() + 2:
-                return WHOLE if data[after - 2 : after] == b"\r\n" else HEAD
-            if after > len(data):
-                break
-            if at == start:
-                first, end = size_line.end(), after
-            at = after
-        if at == start:
-            return HEAD
-    else:
+    if not codings:
         length = plain_length_field.search(head)
-        if length and end - start >= int(length.group(1)):
-            return WHOLE
-    event = plain_event.match(data, first, end)
-    return EVENT if event and b"[DONE]" not in data else HEAD
+        return WHOLE if length and len(data) - at >= int(length.group(1)) else HEAD
+    if codings > 1 or b"\r\ntransfer-encoding: chunked\r\n" not in head:
+        return HEAD
+    while True:
+        size_line = MessageBody.plain_size.match(data, at)
+        if not size_line:
+            return HEAD
+        at = size_line.end() + int(size_line.group(1), 16) + 2
+        if at == size_line.end() + 2:
+            return WHOLE if data[at - 2 : at] == b"\r\n" else HEAD
 
 
 class TruncatedBody(OSError):
@@ -1905,12 +1891,7 @@ class MessageBody:
     def whole_chunks(self, reader: SocketReader) -> List[bytes]:
         """The chunks that have arrived whole, after one that was read to its end; never waits."""
         chunks: List[bytes] = []
-        reader.offline = True
-        try:
-            at_hand = self.file.peek(1)
-        finally:
-            reader.offline = False
-        at = 0
+        at_hand, at = self.at_hand(reader), 0
         while True:
             found = self.plain_size.match(at_hand, at)
             if not found:
@@ -1949,13 +1930,27 @@ class MessageBody:
     def cut(self) -> None:
         raise TruncatedBody(f"the connection was closed after {self.got} bytes of the chunked body")
 
-    def more_at_hand(self, reader: SocketReader) -> bool:
-        """Whether bytes have arrived that were not asked for yet; never waits."""
+    def at_hand(self, reader: SocketReader) -> bytes:
+        """Bytes that have arrived, and were not asked for yet; never waits."""
         reader.offline = True
         try:
-            return bool(self.file.peek(1))
+            return self.file.peek(1)
         finally:
             reader.offline = False
+
+    def can_read(self, at_hand: bytes) -> bool:
+        """Whether these bytes are enough for read1() to return some, or to find the end."""
+        if self.ended or not self.chunked:
+            return self.ended or bool(at_hand)
+        start, left = 0, self.left
+        if not left:
+            size_line = self.plain_size.match(at_hand)
+            if not size_line:
+                return False
+            start, left = size_line.end(), int(size_line.group(1), 16)
+            if not left:
+                return at_hand[start : start + 2] == b"\r\n"
+        return 0 < len(at_hand) - start < left or len(at_hand) - start >= left + 2
 
 
 charset = Pattern(r"(?i)charset=\"?([\w-]+)")
@@ -2040,15 +2035,46 @@ class HTTPResponse:
         finally:
             self._reading = False
 
-    def _would_wait(self, extent: int) -> bool:
-        """Whether the event loop reads, to whom less has come than this."""
-        reader = self._connection.reader if self._connection is not None else None
-        return reader is not None and reader.extent is not None and reader.extent < extent
+    # In the event loop (4.3) that is done as follows.
 
     def _read_steps(self) -> Steps[None]:
-        if self._would_wait(WHOLE):
+        """read(), in a thread if the body has not come with the head."""
+        reader = self._connection.reader if self._connection is not None else None
+        if reader is not None and reader.extent is not None and reader.extent < WHOLE:
             yield BLOCKING
         self.read()
+
+    def _some_steps(self, limit: int = BLOCK) -> Steps[bytes]:
+        """_read_some(), in a thread if no more than a part of what it needs is there."""
+        body, connection = self._body, self._connection
+        reader = connection.reader if connection is not None else None
+        if reader is None or body is None:
+            return self._read_some(limit)
+        self._reading = True
+        try:
+            while True:
+                if reader.extent is None or self._unpack:
+                    yield BLOCKING
+                    break
+                at_hand = body.at_hand(reader)
+                if body.can_read(at_hand):
+                    break
+                if at_hand:
+                    yield BLOCKING
+                    break
+                reader.waits = reader.check_deadlines()
+                reader.sock.settimeout(reader.waits)
+                came = yield connection
+                if came and reader.fetch() and not reader.fetched:
+                    break  # it has ended
+        except OSError as err:
+            raise self._failed(err) from err
+        except BaseException:
+            self._hang_up()
+            raise
+        finally:
+            self._reading = False
+        return self._read_some(limit)
 
     def _finished(self) -> None:
         """The body is complete: give the connection back."""
@@ -2523,7 +2549,7 @@ class Connection(Step):
         """A response was read to its end: keep the connection for the next one, if it is clean."""
         self.used += 1
         stop, reader = self.reader.request.stop, self.reader
-        clean = self.keep and body is not None and body.ended and not body.more_at_hand(reader)
+        clean = self.keep and body is not None and body.ended and not body.at_hand(reader)
         if not clean or (stop and stop.stopped):
             self.close()
             return
@@ -3948,7 +3974,7 @@ class StreamReader:
         self.recent: List[Any] = []
         self.completed = False
 
-    def batch(self) -> Tuple[List[Any], Any]:
+    def batch(self) -> Steps[Tuple[List[Any], Any]]:
         """(events, None); (events, True) at the end; (events, the error to raise after them)."""
         response = self.response
         connection = response._connection
@@ -3960,7 +3986,7 @@ class StreamReader:
             reader.idle_deadline = None if limit is None else clock() + limit
         while True:
             try:
-                chunk = response._read_some(65536)
+                chunk = yield from response._some_steps(65536)
             except APIError as err:
                 err.message += f" (in a stream, after {self.count} events and {self.bytes} bytes)"
                 err.args = (err.message,)
@@ -3979,7 +4005,7 @@ class StreamReader:
                 self.count += len(items)
                 self.recent = (self.recent + items)[-8:] if len(items) < 8 else items[-8:]
                 if end is not None:
-                    self.finish(end)
+                    yield from self.finish(end)
                 return items, end
 
     def build(self, events: List[Tuple[str, Any]]) -> Tuple[List[Any], Any]:
@@ -4016,13 +4042,13 @@ class StreamReader:
         )
         return APIError(message, self.response.request, body=error)
 
-    def finish(self, end: Any) -> None:
+    def finish(self, end: Any) -> Steps[None]:
         """Let the connection be reused if the body ends here, as it should; else hang up."""
         connection = self.response._connection
         if end is True and connection is not None and connection.reader is not None:
             connection.reader.idle_deadline = clock() + 0.02
             try:
-                self.response._read_some()
+                yield from self.response._some_steps()
             except APIError:
                 pass  # nothing was lost: `[DONE]` had come, and the connection is closed now
         self.response.close()
@@ -4059,7 +4085,7 @@ class Stream(Generic[T]):
         end = None
         try:
             while end is None:
-                items, end = reader.batch()
+                items, end = drive(reader.batch())
                 yield from items
             if end is not True:
                 raise end
@@ -4092,87 +4118,6 @@ class Stream(Generic[T]):
             pass  # another thread waits in it, and will find the connection closed
 
 
-class Pump:
-    """Has a worker thread read a stream for the event loop, at most a batch ahead of who takes it.
-
-    While events come singly and somebody waits for each, the thread stays, and only events go from
-    it to the loop: to ask it for each costs twice as much.  When many come at once it leaves, for
-    two threads that are both busy are in each other's way.
-    """
-
-    many = 16  # events in a batch
-
-    def __init__(self, client: Any, reader: StreamReader) -> None:
-        import threading
-
-        self.client, self.reader = client, reader
-        self.lock = threading.RLock()  # the garbage collector may close a stream anywhere
-        self.batches: List[Tuple[List[Any], Any]] = []  # read, and not taken yet
-        self.reading = False  # whether a thread is at it
-        self.closed = False
-        self.waiter: Any = None  # the future of who waits for a batch
-        self.mailbox: Any = None
-
-    async def take(self) -> Tuple[List[Any], Any]:
-        """The next batch of the reader."""
-        import asyncio
-
-        with self.lock:
-            if self.batches:
-                return self.batches.pop(0)
-            if self.waiter is not None and not self.waiter.done():
-                raise RuntimeError("another task is waiting for the next event of this stream")
-            self.mailbox = self.client._mailbox()
-            self.waiter = future = self.mailbox.loop.create_future()
-            idle, self.reading = not self.reading, True
-        if idle:
-            self.client._submit(self.read)
-        try:
-            await future
-        except asyncio.CancelledError:
-            self.close()
-            raise
-        with self.lock:
-            return self.batches.pop(0) if self.batches else ([], True)
-
-    def read(self) -> Callable[[], None]:
-        """In a worker thread: read until nobody waits; returns what lets the last waiter know."""
-        while True:
-            try:
-                items, end = self.reader.batch()
-            except BaseException as err:
-                items, end = [], err
-            singly = end is None and len(items) < self.many
-            with self.lock:
-                self.batches.append((items, end))
-                del items, end  # an error may hold this frame
-                waiter, self.waiter = self.waiter, None
-                self.reading = singly and waiter is not None and not self.closed
-                if self.closed:
-                    self.reader.response.close()
-                if not self.reading:
-                    return lambda: self.tell(waiter)
-            self.tell(waiter)
-
-    def tell(self, waiter: Any) -> None:
-        if waiter is not None:
-            self.mailbox.post(waiter, self.reader.response, None)  # to close if nobody waits
-
-    def close(self) -> None:
-        """Hang up; a thread that is reading is woken, and does it itself."""
-        response = self.reader.response
-        with self.lock:
-            self.closed, self.batches = True, []
-            if not self.reading:
-                response.close()
-                return
-            response.is_closed = True
-            connection = response._connection
-            sock = getattr(connection, "sock", None)
-            if sock is not None and getattr(connection, "process", 0) == os.getpid():
-                shut(sock)
-
-
 class AsyncStream(Generic[T]):
     """The same for the async client: `async for`, `async with`, `await stream.close()`."""
 
@@ -4185,13 +4130,14 @@ class AsyncStream(Generic[T]):
     ) -> None:
         self.response = response
         self._reader = StreamReader(response, cast_to, client._secrets() if client else ())
-        self._pump = Pump(client, self._reader)
+        self._client = client
         self._items: List[Any] = []  # last first
         self._end: Any = None
+        self._waiting = False
 
-    def _fill(self) -> None:
-        """Read the first events, in the thread that has made the request."""
-        self._pump.batches.append(self._reader.batch())
+    def _begin_with(self, batch: Tuple[List[Any], Any]) -> None:
+        items, self._end = batch
+        self._items = items[::-1]
 
     @property
     def completed(self) -> bool:
@@ -4204,15 +4150,29 @@ class AsyncStream(Generic[T]):
         while not self._items:
             if self._end is not None:
                 end, self._end = self._end, True
-                self._pump.close()
+                self.response.close()
                 try:
                     raise StopAsyncIteration if end is True else end
                 finally:
                     del end  # see Stream
-            items, self._end = await self._pump.take()
-            self._items = items[::-1]
+            await self._read()
         item: T = self._items.pop()
         return item
+
+    async def _read(self) -> None:
+        """Wait for the next events, or the end."""
+        if self._waiting:
+            raise RuntimeError("another task is waiting for the next event of this stream")
+        self._waiting = True
+        try:
+            batch = await self._client._drive(self._reader.batch(), stop_of(self.response))
+        except BaseException:
+            self._end = True
+            raise
+        finally:
+            self._waiting = False
+        if self._end is None:  # otherwise it was closed meanwhile
+            self._begin_with(batch)
 
     async def __aenter__(self) -> Self:
         return self
@@ -4221,13 +4181,13 @@ class AsyncStream(Generic[T]):
         await self.close()
 
     def __del__(self, ending: Any = sys.is_finalizing) -> None:  # at the end, `sys` is gone
-        if hasattr(self, "_pump") and not ending():
-            self._pump.close()
+        if hasattr(self, "_waiting") and not ending():
+            self.response.close()
 
     async def close(self) -> None:
         """Release the connection; iteration is over."""
         self._items, self._end = [], True
-        self._pump.close()
+        self.response.close()
 
     aclose = close
 
@@ -6197,11 +6157,21 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
         return self._perform(call)
 
     async def _perform(self, call: Call) -> Any:
-        """Take the steps of a call: in the event loop, and in a thread where they may block."""
+        stop = StopSignal()
+        return await self._drive(self._steps(call, await self._key(), stop), stop)
+
+    def _steps(self, call: Call, key: str, stop: StopSignal) -> Steps[Any]:
+        response = yield from self._send(call, key, stop)
+        result = self._viewed(response, call)
+        if result.__class__ is AsyncStream and call.method == "POST":
+            # The first events come with the stream; a GET may wait long for them.
+            result._begin_with((yield from result._reader.batch()))
+        return result
+
+    async def _drive(self, steps: Steps[R], stop: StopSignal) -> R:
+        """Take steps (4.3): in the event loop, or in a thread, which `stop` ends, if they block."""
         # The event loop of Windows cannot tell when a socket can be read.
         blind = not self._mailbox().knows_sockets
-        stop = StopSignal()
-        steps = self._steps(call, await self._key(), stop)
         step: Any = None
         answer: Any = None
         in_thread = False
@@ -6212,22 +6182,14 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
                 else:
                     step = next_step(steps, answer)
                 if step.__class__ is Done:
-                    return step.result
+                    result: R = step.result
+                    return result
                 in_thread = step is BLOCKING or (blind and isinstance(step, (Connection, Dialer)))
                 answer = None if in_thread else await step.async_wait()
         except BaseException:
             if not in_thread:  # which was told to stop, and cleans up
                 steps.close()
             raise
-
-    def _steps(self, call: Call, key: str, stop: StopSignal) -> Steps[Any]:
-        response = yield from self._send(call, key, stop)
-        result = self._viewed(response, call)
-        if result.__class__ is AsyncStream and call.method == "POST":
-            if response._would_wait(EVENT):
-                yield BLOCKING
-            result._fill()  # the first events come with the stream; a GET may wait long for them
-        return result
 
     async def _take(self, steps: Steps[R]) -> R:
         """Do what a helper waits for (see 6.5), step by step, and return what it returns."""
@@ -6284,8 +6246,7 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
         return made_key("api_key", await key if hasattr(key, "__await__") else key)
 
     async def _in_worker(self, work: Callable[[], T], response: HTTPResponse) -> T:
-        stop = response.request.stop if response.request is not None else None
-        done: T = await self._run(work, stop or StopSignal())
+        done: T = await self._run(work, stop_of(response))
         return done
 
     async def _run(self, work: Callable[[], Any], stop: StopSignal) -> Any:
@@ -6399,6 +6360,10 @@ def job_of(work: Callable[[], Any], mailbox: Mailbox, future: Any) -> Callable[[
         mailbox.post(futures.pop(), *outcomes.pop())
 
     return job
+
+
+def stop_of(response: HTTPResponse) -> StopSignal:
+    return (response.request.stop if response.request is not None else None) or StopSignal()
 
 
 class Done:

@@ -4871,8 +4871,8 @@ def test_an_answer_that_stalls_holds_up_no_other_task() -> None:
         asyncio.run(main())
 
 
-def check_extent(data: bytes) -> int:
-    """Read as much as can be, says extent_of(), from a socket that has no more to give."""
+def check_extent(data: bytes, stream: bool = False) -> int:
+    """Read as much as can be, they say, from a socket that has no more to give."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(data)
@@ -4888,11 +4888,9 @@ def check_extent(data: bytes) -> int:
                     response = connection.response(request, 0.0)
                     if extent == openai.WHOLE:
                         response.read()
-                    elif extent == openai.EVENT:
-                        events, end = openai.StreamReader(response, object).batch()
-                        if end is not None and end is not True:
-                            raise end
-                        assert events or end
+                    if stream:  # until it would wait
+                        for step in response._some_steps():
+                            break
             except (OSError, openai.OpenAIError) as err:  # which is all right, unless it would wait
                 assert not isinstance(err, BlockingIOError), data
                 assert not isinstance(err.__cause__, BlockingIOError), data
@@ -4908,6 +4906,7 @@ def test_how_much_of_an_answer_has_come_is_never_overrated() -> None:
     for sent in answers:
         for cut in range(1, len(sent) + 1):
             check_extent(sent[:cut])
+            check_extent(sent[:cut], stream=True)
     pieces = [b"\r\n", b"\n", b"\r\n\r\n", b"\n\n", b"0", b"f", b" ", b": ", b"1", b"data: ",
               b"[DONE]", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b""]
     for _ in range(4000):
@@ -4915,16 +4914,17 @@ def test_how_much_of_an_answer_has_come_is_never_overrated() -> None:
         for _ in range(rng.randint(1, 3)):
             at = rng.randrange(len(data))
             data = data[:at] + rng.choice(pieces) + data[at + rng.randint(0, 3) :]
-        check_extent(data[: rng.choice([1000, rng.randint(1, 200)])] or b"H")
+        data = data[: rng.choice([1000, rng.randint(1, 200)])] or b"H"
+        check_extent(data)
+        check_extent(data, stream=True)
 
 
 @pytest.mark.parametrize(
     "kind, cut, extent", [
         ("JSON", None, "WHOLE"), ("JSON in gzip", None, "WHOLE"), ("JSON in chunks", None, "WHOLE"),
         ("JSON", -1, "HEAD"), ("JSON in chunks", -1, "HEAD"), ("JSON to the end", None, "HEAD"),
-        ("error", None, "WHOLE"), ("stream of a chat", None, "WHOLE"),
-        ("stream of a chat", -40, "EVENT"), ("stream of a response", -40, "EVENT"),
-        ("download in chunks", None, "WHOLE"), ("JSON", 20, None),
+        ("error", None, "WHOLE"), ("stream of a chat", None, "WHOLE"), ("JSON", 20, None),
+        ("download in chunks", None, "WHOLE"),
     ],
 )
 def test_how_much_of_a_plain_answer_has_come_is_known(
@@ -6049,7 +6049,7 @@ async def main(how):
     async with o.AsyncOpenAI(api_key=key, base_url=base, http_client=transport, timeout=60) as c:
         task = asyncio.ensure_future(work(c))
         await asyncio.sleep(0.15)
-        in_event_loop = phase in ("connect", "headers", "retry", "key", "pool")
+        in_event_loop = phase in ("connect", "headers", "stream", "retry", "key", "pool")
         assert bool(workers()) is not in_event_loop
         if how == "wait_for":
             try:
@@ -6291,7 +6291,7 @@ def test_async_streams_ended_in_five_ways_leave_nothing_behind() -> None:
 
 
 @pytest.mark.parametrize("way", ["break", "aclose", "cancel", "response.close"])
-def test_an_async_stream_that_is_left_while_a_thread_reads_ahead_hangs_up(way: str) -> None:
+def test_an_async_stream_takes_no_thread_and_hangs_up_when_it_is_left(way: str) -> None:
     hung_up = threading.Event()
 
     def pace(conn: socket.socket) -> None:
@@ -6308,8 +6308,7 @@ def test_an_async_stream_that_is_left_while_a_thread_reads_ahead_hangs_up(way: s
         stream = await client.chat.completions.create(model="m", messages=[], stream=True)
         for _ in range(4):
             await stream.__anext__()
-        workers: Any = client._workers
-        assert (workers.count, workers.idle) == (1, [])  # the thread went on
+        assert not [t for t in threading.enumerate() if t.name == "openai_lite"]
         if way == "aclose":
             await stream.aclose()
             assert [item async for item in stream] == []
@@ -6345,7 +6344,6 @@ async def main():
     return stream
 
 stream = asyncio.run(main())
-assert client._workers.idle == []  # a thread waits for the next event
 sys.stdout.write("done")
 """
 
@@ -6362,6 +6360,40 @@ def test_a_program_may_end_in_the_middle_of_a_stream() -> None:
     with RawServer(pace) as server:
         done = python("-X", "dev", "-W", "error", "-c", STREAM_AT_EXIT, server.url)
     assert (done.returncode, done.stdout, done.stderr) == (0, "done", "")
+
+
+@pytest.mark.parametrize("way", ["aclose", "response.close"])
+@pytest.mark.parametrize("sent", [b"", b"ffff\r\ndata: ", b"5"], ids=["idle", "event", "size"])
+def test_an_async_stream_that_is_closed_ends_for_the_task_that_waits(way: str, sent: bytes) -> None:
+    """Also where a thread waits, for the rest of what has come in part."""
+    async def main(server: RawServer) -> None:
+        async with async_client_of(server) as client:
+            stream = await client.chat.completions.create(model="m", messages=[], stream=True)
+            assert (await stream.__anext__()).id
+            waiting = asyncio.ensure_future(collect(stream))
+            await asyncio.sleep(0.2)
+            assert not waiting.done()
+            if way == "aclose":
+                await stream.aclose()
+            else:
+                stream.response.close()
+            try:
+                assert await asyncio.wait_for(waiting, 5) == []
+            except openai.APIConnectionError:
+                assert way == "response.close"
+            assert await collect(stream) == []
+            transport: Any = client._transport
+            wait_until(lambda: len(transport.slots) == 1000)
+
+    async def collect(stream: Any) -> List[Any]:
+        return [event async for event in stream]
+
+    def begin(conn: socket.socket) -> None:
+        conn.sendall(raw(TE, chunked(sse(CHUNKS[0])))[:-5] + sent)
+        silent(conn)
+
+    with RawServer(begin) as server:
+        asyncio.run(main(server))
 
 
 def test_two_tasks_cannot_wait_for_the_same_event_of_a_stream() -> None:

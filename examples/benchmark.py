@@ -657,6 +657,7 @@ def embeddings_page(as_floats: bool) -> bytes:
 def serve(certificate: str) -> None:
     """Print the ports for http and https, then answer until standard input ends."""
     import asyncio
+    import itertools
     import re
     import socket
     import threading
@@ -690,6 +691,7 @@ def serve(certificate: str) -> None:
 
     start, _, end = stream_bytes(["data: [DONE]"]).partition(b"e\r\ndata:")
     token = 'data: {"id":"%.6f","choices":[{"index":0,"delta":{"content":" word"}}]}\n\n'
+    phases = itertools.count()
     # What is sent later, one thread sends: a thousand would be in each other's way.
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, daemon=True).start()
@@ -732,8 +734,11 @@ def serve(certificate: str) -> None:
                 send_later(sock, 0.5, answer)
                 continue
             if name == b"paced":
+                # Evenly spread: how fast a client opens its streams shall not decide whether the
+                # tokens of all come at once.
+                due = loop.time() + 0.05 * (next(phases) % 200) / 200
                 sock.sendall(start)
-                loop.call_soon_threadsafe(pace, sock, loop.time(), TOKENS)
+                loop.call_soon_threadsafe(loop.call_at, due, pace, sock, due, TOKENS)
                 continue
             for part in answers[name]:
                 sock.sendall(part)
