@@ -1602,6 +1602,8 @@ def shut(sock: Any) -> None:
 
 
 class Step:
+    """Something to wait for.  Both methods return what the generator is sent."""
+
     def wait(self) -> Any: ...
 
     async def async_wait(self) -> Any: ...
@@ -1710,7 +1712,8 @@ class SocketReader(io.RawIOBase):
         self.idle_deadline: Optional[float] = None
         self.waits = self.limit  # the socket's time limit
         self.fetched = b""  # what was received before it was asked for
-        self.extent: Optional[int] = None  # how much of a response that is, see extent_of()
+        # How much of a response that was, see extent_of(); None where a thread waits for it.
+        self.extent: Optional[int] = None
 
     def readable(self) -> bool:
         return True
@@ -1730,7 +1733,6 @@ class SocketReader(io.RawIOBase):
         finally:
             sock.settimeout(waits)
         self.received += len(self.fetched)
-        self.extent = extent_of(self.fetched)
         return True
 
     def readinto(self, buffer: Any) -> Optional[int]:
@@ -2480,6 +2482,7 @@ class Connection(Step):
                 self.timeout = limit
             came = yield self
             if came and self.reader.fetch():
+                self.reader.extent = extent_of(self.reader.fetched)
                 break
         if came is False:
             import socket

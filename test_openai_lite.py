@@ -4881,7 +4881,7 @@ def check_extent(data: bytes, stream: bool = False) -> int:
             connection: Any = openai.Connection(transport, request.origin, ours, False, "")
             connection.reader = openai.SocketReader(ours, request)
             assert connection.reader.fetch()
-            extent: int = connection.reader.extent
+            extent = connection.reader.extent = openai.extent_of(data)
             ours.setblocking(False)
             try:
                 if extent:
