@@ -6027,7 +6027,7 @@ async def work(client):
     elif phase == "pool":
         await asyncio.gather(client.models.list(), client.models.list())
     elif phase == "send":
-        await client.files.create(file=b"x" * (32 << 20), purpose="batch")
+        await client.files.create(file=large, purpose="batch")
     elif phase == "download":
         await (await client.files.content("f")).aread()
     else:
@@ -6040,6 +6040,7 @@ async def key():
     return "k"
 
 asked = []
+large = b"x" * (32 << 20)  # made here, for it takes a while
 
 async def main(how):
     del asked[:]
@@ -9823,7 +9824,8 @@ def test_an_upload_that_fails_is_cancelled_and_says_why(where: str, make: Any) -
         with pytest.raises(openai.BadRequestError):
             call(client, "uploads.upload_file_chunked", file=drop_of(400), filename="f",
                  mime_type="a/b", purpose="batch", part_size=4, max_concurrency=2)
-    assert storage.seen[-1][0] == "POST /v1/uploads/id-1/cancel"
+    # A part that was cut short may be seen to end after it.
+    assert len(storage.lines("POST /v1/uploads/id-1/cancel")) == 1
     if where == "/parts":  # nobody waits for the 98 others
         assert len(storage.lines("POST /v1/uploads/id-1/parts")) <= 3
 
