@@ -6042,8 +6042,8 @@ class OpenAI(BaseClient["OpenAI"]):
 class Workers:
     """The threads of an async client, started on demand; each waits for work on a lock of its own.
 
-    The event loop's own pool has min(32, cpu + 4) threads: 6 on a small machine, so that 200
-    answers of half a second would take 17 seconds.
+    The event loop's own pool has min(32, cpu + 4) threads: 6 on a small machine, so that most of
+    100 downloads, or of 100 connections to be made, would have to wait for the others.
     """
 
     idle_seconds = 10.0  # a thread without work ends after this long
