@@ -103,6 +103,7 @@ if TYPE_CHECKING:
     import ssl
     from datetime import timedelta
     from re import compile as Pattern
+    from threading import RLock
     from types import MethodType, TracebackType
     from typing import (
         IO, Any, AsyncGenerator, AsyncIterator, Callable, ClassVar, Coroutine, Dict, FrozenSet,
@@ -406,7 +407,7 @@ class JSONEventDecoder:
         except RecursionError:
             return ValueError("nested too deeply")
         except ValueError as err:
-            return err
+            return err.with_traceback(None)  # which holds all frames up to who holds this event
 
     def ends_with_done(self) -> bool:
         """Whether the stream broke off right after `data: [DONE]`, without the blank line."""
@@ -1616,8 +1617,7 @@ def drive(steps: Steps[R]) -> R:
         while True:
             answer = steps.send(answer).wait()
     except StopIteration as done:
-        result: R = done.value
-        return result
+        return done.value  # type: ignore[no-any-return]
 
 
 BLOCKING = Step()  # what follows may wait for the network or for a disk
@@ -2310,6 +2310,7 @@ class Dialer(Step):
         self.address: Any = None
 
     def connect(self) -> Steps[None]:
+        import errno
         import socket
 
         request = self.request
@@ -2324,35 +2325,41 @@ class Dialer(Step):
             try:
                 if self.source is not None:
                     self.sock.bind(self.source)
-                failure = yield self
-                if failure is None:
+                code = yield self
+                if not code:
                     self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     return
+                if code == errno.EWOULDBLOCK:
+                    raise socket.timeout("timed out")
+                raise OSError(code, os.strerror(code))
             except OSError as err:
                 failure = err  # the next address may do
-        raise failure or OSError("the name has no address")
-
-    def wait(self) -> Optional[OSError]:
-        """As a step, this is to wait until the socket is connected; gives the error if it fails."""
         try:
-            self.sock.connect(self.address)
-            return None
-        except OSError as err:
-            return err
+            raise failure or OSError("the name has no address")
+        finally:
+            del failure  # an error and the frame that it passes through would keep each other alive
 
-    async def async_wait(self) -> Optional[OSError]:
+    def wait(self) -> int:
+        """As a step, this is to wait until the socket is connected.
+
+        Gives the number of the error if there was one, EWOULDBLOCK for the time limit.
+        """
+        code: int = self.sock.connect_ex(self.address)
+        return code
+
+    async def async_wait(self) -> int:
         import errno
         import socket
 
         limit = self.sock.gettimeout()
         self.sock.setblocking(False)
-        code = self.sock.connect_ex(self.address)
+        code = self.wait()
         self.sock.settimeout(limit)
         if code in (errno.EINPROGRESS, errno.EWOULDBLOCK):
             if not await socket_ready(self.sock, "writer"):
-                return socket.timeout("timed out")
+                return errno.EWOULDBLOCK
             code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        return OSError(code, os.strerror(code)) if code else None
+        return code
 
     def addresses(self, host: str, port: int) -> List[Any]:
         """What getaddrinfo() finds, within the time limit.
@@ -2399,7 +2406,7 @@ class Dialer(Step):
             addresses: List[Any] = result
             return addresses
         finally:
-            del result  # an error and this frame would keep each other alive
+            del result  # as above
 
     def tunnel(self, target: str, auth: str) -> None:
         """Have the proxy that was connected to pass everything on to `target`, "host:port"."""
@@ -2853,16 +2860,17 @@ class HTTPTransport:
                 maker.sock.do_handshake()  # apart, so that a stop can reach the socket meanwhile
         except BaseException as err:
             maker.close()
+            if request.stop is not None:
+                request.stop.holder = None
             if not isinstance(err, Exception):  # Ctrl-C
                 raise
             if self.trust_fully(err, context):
                 return (yield from self.connect(origin, request))
-            failed: Any = err
+            via = f" via {first.host}:{first.port}" if proxy else ""
             if not isinstance(err, OSError):
-                failed = OSError(f"{type(err).__name__}: {err}")
-            failed.phase = phase
-            failed.via = f" via {first.host}:{first.port}" if proxy else ""
-            raise failed from err.__cause__ if failed is err else err
+                raise phased(phase, f"{type(err).__name__}: {err}", via) from err
+            err.phase, err.via = phase, via  # type: ignore[attr-defined]
+            raise
         sock, maker.sock = maker.sock, None
         # Long silent calls die behind NAT without probes; most routers forget after some minutes.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -2945,9 +2953,9 @@ class HTTPTransport:
         self.close()
 
 
-def phased(phase: str, message: str) -> OSError:
+def phased(phase: str, message: str, via: str = "") -> OSError:
     err = OSError(message)
-    err.phase = phase  # type: ignore[attr-defined]
+    err.phase, err.via = phase, via  # type: ignore[attr-defined]
     return err
 
 
@@ -4138,9 +4146,10 @@ class AsyncStream(Generic[T]):
         self._end: Any = None
         self._waiting = False
 
-    def _begin_with(self, batch: Tuple[List[Any], Any]) -> None:
-        items, self._end = batch
-        self._items = items[::-1]
+    def _go_on_with(self, batch: Tuple[List[Any], Any]) -> None:
+        if self._end is None:  # otherwise it was closed meanwhile
+            items, self._end = batch
+            self._items = items[::-1]
 
     @property
     def completed(self) -> bool:
@@ -4168,14 +4177,15 @@ class AsyncStream(Generic[T]):
             raise RuntimeError("another task is waiting for the next event of this stream")
         self._waiting = True
         try:
-            batch = await self._client._drive(self._reader.batch(), stop_of(self.response))
+            # Not kept in a variable: an error in it may hold this frame.
+            self._go_on_with(
+                await self._client._drive(self._reader.batch(), stop_of(self.response))
+            )
         except BaseException:
             self._end = True
             raise
         finally:
             self._waiting = False
-        if self._end is None:  # otherwise it was closed meanwhile
-            self._begin_with(batch)
 
     async def __aenter__(self) -> Self:
         return self
@@ -6056,90 +6066,92 @@ class Workers:
         import collections
 
         self.process = os.getpid()
+        self.lock = RLock()  # a client may be dropped, and close this, at any allocation
+        self.alive: Set[Worker] = set()
         self.idle: List[Worker] = []
-        self.count = 0
-        self.closed = False
         self.waiting: Any = collections.deque()  # jobs for which there is no thread yet
+        self.shift = 0  # a thread whose last job is of an earlier one ends after it
 
     def submit(self, job: Callable[[], Callable[[], None]]) -> None:
         """Run `job` in a thread, then what it returns, which hands over the result."""
         if self.process != os.getpid():  # a fork: the threads stayed behind
             self.reset()
-        try:
-            worker = self.idle.pop()
-        except IndexError:
-            if self.count >= self.limit:
-                self.waiting.append(job)
-                self.wake_one()
-            else:
-                self.count += 1
-                Worker(self, job)
-            return
-        worker.job = job
-        worker.lock.release()
-
-    def wake_one(self) -> None:
-        """A thread may have gone idle just before a job was queued."""
-        try:
-            worker = self.idle.pop()
-        except IndexError:
-            return
-        try:
-            worker.job = self.waiting.popleft()
-        except IndexError:
-            self.idle.append(worker)
-            return
-        worker.lock.release()
-
-    def close(self, wait: bool = False) -> None:
-        """End the idle threads, the others after the call they are in."""
-        self.closed = True
-        while self.idle:
-            try:
+        with self.lock:
+            if self.idle:
                 worker = self.idle.pop()
-            except IndexError:
-                return
-            worker.lock.release()
-            if wait:
-                worker.thread.join()
+                worker.job, worker.shift = job, self.shift
+                worker.lock.release()
+            elif len(self.alive) < self.limit:
+                Worker(self, job)
+            else:
+                self.waiting.append(job)
+
+    def next_job(self, worker: Worker) -> Any:
+        """What a thread that has done its job does next; None if it is to wait()."""
+        with self.lock:
+            if self.waiting:
+                worker.shift = self.shift
+                return self.waiting.popleft()
+            if worker.shift == self.shift:
+                self.idle.append(worker)
+            else:
+                worker.lock.release()
+            return None
+
+    def leave(self, worker: Worker) -> None:
+        with self.lock:
+            self.alive.discard(worker)
+            if self.waiting:  # it came just before
+                Worker(self, self.waiting.popleft())
+
+    def close(self) -> List[Worker]:
+        """End the idle threads, which are returned, and the others after the job they do."""
+        with self.lock:
+            self.shift += 1
+            ended, self.idle = self.idle, []
+            for worker in ended:
+                worker.lock.release()
+            return ended
 
 
 class Worker:
     def __init__(self, pool: Workers, job: Any) -> None:
         import threading
 
-        self.pool, self.job = pool, job
-        self.lock = threading.Lock()
-        self.lock.acquire()
+        self.pool, self.job, self.shift = pool, job, pool.shift
+        self.lock = threading.Lock()  # released when there is a job, or the thread is to end
         self.thread = threading.Thread(target=self.run, name="openai_lite", daemon=True)
-        self.thread.start()
+        pool.alive.add(self)
+        try:
+            self.thread.start()
+        except BaseException:  # the system has no more threads
+            pool.alive.discard(self)
+            raise
 
     def run(self) -> None:
         pool = self.pool
         try:
-            while self.job is not None:
-                hand_over = self.job()
-                self.job = None
-                if pool.waiting:
-                    try:
-                        self.job = pool.waiting.popleft()
-                    except IndexError:
-                        pass
-                if self.job is not None:
-                    hand_over()
-                    continue
-                pool.idle.append(self)  # first: the result may bring the next job
+            job = self.wait()
+            while job is not None:
+                hand_over = job()
+                job = pool.next_job(self)  # first: the result may bring the next one
                 hand_over()
                 del hand_over
-                if pool.waiting:
-                    pool.wake_one()
-                if pool.closed or not self.lock.acquire(timeout=pool.idle_seconds):
-                    try:
-                        pool.idle.remove(self)
-                    except ValueError:
-                        self.lock.acquire()  # somebody has just chosen this thread
+                if job is None:
+                    job = self.wait()
         finally:
-            pool.count -= 1
+            pool.leave(self)
+
+    def wait(self) -> Any:
+        """The job that this thread was chosen for; None if it is to end."""
+        if not self.lock.acquire(timeout=self.pool.idle_seconds):
+            with self.pool.lock:
+                if self in self.pool.idle:
+                    self.pool.idle.remove(self)
+                    return None
+            self.lock.acquire()  # somebody has just chosen this thread
+        job, self.job = self.job, None
+        return job
 
 
 class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
@@ -6168,7 +6180,7 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
         result = self._viewed(response, call)
         if result.__class__ is AsyncStream and call.method == "POST":
             # The first events come with the stream; a GET may wait long for them.
-            result._begin_with((yield from result._reader.batch()))
+            result._go_on_with((yield from result._reader.batch()))
         return result
 
     async def _drive(self, steps: Steps[R], stop: StopSignal) -> R:
@@ -6185,8 +6197,7 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
                 else:
                     step = next_step(steps, answer)
                 if step.__class__ is Done:
-                    result: R = step.result
-                    return result
+                    return step.take()  # type: ignore[no-any-return]
                 in_thread = step is BLOCKING or (blind and isinstance(step, (Connection, Dialer)))
                 answer = None if in_thread else await step.async_wait()
         except BaseException:
@@ -6255,10 +6266,14 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
     async def _run(self, work: Callable[[], Any], stop: StopSignal) -> Any:
         """asyncio.to_thread in our own threads; cancelling the task ends the wait at once."""
         import asyncio
+        import contextvars
 
-        mailbox = self._mailbox()
+        mailbox, workers = self._mailbox(), self._threads()
+        mailbox.end_with_loop(workers)
         future = mailbox.loop.create_future()
-        self._submit(job_of(work, mailbox, future))
+        context = contextvars.copy_context()
+        job = job_of(work, mailbox, future)
+        workers.submit(lambda: context.run(job))
         try:
             return await future
         except asyncio.CancelledError:
@@ -6278,16 +6293,12 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
             mailbox = self._letters = Mailbox(loop)
         return mailbox
 
-    def _submit(self, job: Callable[[], Callable[[], None]]) -> None:
-        """Have a worker do the job, with the context variables of who asks."""
-        import contextvars
-
-        workers = self.__dict__.get("_workers")
+    def _threads(self) -> Workers:
+        workers: Optional[Workers] = self.__dict__.get("_workers")
         if workers is None:
             limits = getattr(self._transport, "limits", DEFAULT_CONNECTION_LIMITS)
             workers = self._workers = Workers(limits.max_connections or 1000)
-        context = contextvars.copy_context()
-        workers.submit(lambda: context.run(job))
+        return workers
 
     def get_api_list(
         self, path: str, *, model: Any, page: Type[T], body: Any = None,
@@ -6303,7 +6314,8 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
         if hasattr(self._transport, "close"):
             self._transport.close()
         if "_workers" in self.__dict__:
-            self._workers.close(wait=True)
+            for worker in self._workers.close():
+                worker.thread.join()
 
     def __del__(self) -> None:
         if "_workers" in self.__dict__:
@@ -6327,6 +6339,20 @@ class Mailbox:
         self.knows_sockets = type(loop).add_reader is not asyncio.AbstractEventLoop.add_reader
         self.letters: Any = collections.deque()
         self.woken = False
+        self.watch: Any = None
+
+    def end_with_loop(self, workers: Workers) -> None:
+        """See that no thread of a client that was not closed outlives asyncio.run().
+
+        All that a loop tells of its end is to close the asynchronous generators it knows of.
+        """
+        if self.watch is None and not getattr(self.loop, "_asyncgens_shutdown_called", False):
+            self.watch = until_closed(workers)
+            advance(self.watch)
+
+    def __del__(self) -> None:
+        if getattr(self, "watch", None) is not None:
+            advance(self.watch)  # to its end, or the loop would start a task to close it
 
     def post(self, future: Any, result: Any, error: Optional[BaseException]) -> None:
         self.letters.append((future, result, error))
@@ -6343,6 +6369,31 @@ class Mailbox:
         self.woken = False  # first: what is posted from here on wakes the loop again
         while self.letters:
             settle(*self.letters.popleft())
+
+
+async def until_closed(workers: Workers) -> AsyncIterator[None]:
+    import asyncio
+
+    try:
+        yield
+    except GeneratorExit:
+        workers.close()
+        patience = clock() + 0.1  # all were told to stop when their tasks were cancelled
+        for worker in list(workers.alive):
+            while worker.thread.is_alive() and clock() < patience:
+                worker.thread.join(0.01)
+                await asyncio.sleep(0)
+        raise
+
+
+def advance(generator: Any) -> None:
+    """Let an asynchronous generator go on to its next `yield`, where it has no `await` before."""
+    try:
+        generator.__anext__().send(None)
+    except (StopIteration, StopAsyncIteration):
+        pass
+    except (RuntimeError, ValueError):
+        pass  # it is being closed just now, by another thread
 
 
 def job_of(work: Callable[[], Any], mailbox: Mailbox, future: Any) -> Callable[[], Any]:
@@ -6375,6 +6426,11 @@ class Done:
     def __init__(self, result: Any) -> None:
         self.result = result
 
+    def take(self) -> Any:
+        """Hand it over: an error in it may hold the frames of who has this."""
+        result, self.result = self.result, None
+        return result
+
 
 def next_step(steps: Steps[Any], answer: Any) -> Any:
     try:
@@ -6404,7 +6460,7 @@ def settle(future: Any, result: Any, error: Optional[BaseException]) -> None:
 def discard(result: Any) -> None:
     """Close what nobody is going to read."""
     if isinstance(result, Done):
-        result = result.result
+        result = result.take()
     if isinstance(result, Connection):
         result.close()
     response = getattr(result, "http_response", getattr(result, "response", result))

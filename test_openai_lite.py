@@ -5800,6 +5800,84 @@ def test_what_is_dropped_is_gone_without_the_garbage_collector(
         gc.enable()
 
 
+FAILING_SERVERS: Dict[str, Any] = {  # what a server sends, or where no server is
+    "refused": None, "no name": "http://no-such-host.invalid", "no tls": "https",
+    "404": answer(WRONG, "404 No"), "429": answer(WRONG, "429 Slow", Retry_After_Ms="1"),
+    "no http": b"SSH-2.0\r\n\r\n", "cut head": b"HTTP/1.1 200 OK\r\nContent-",
+    "cut body": answer(b"{", Content_Length="99"), "lie": answer(b"x", Content_Length="5, 6"),
+    "cut stream": stream_answer(sse({"id": "1"}), Content_Length="999"),
+    "bad stream": stream_answer(b"data: {\n\n"), "no gzip": answer(Content_Encoding="gzip"),
+    "no json": answer(b"nope", Content_Type="application/json"), "deep": answer(b"[" * 100000),
+    "redirects": answer(b"", "302 Found", Location="/"), "silence": b"",
+}
+WAYS_TO_CALL: Dict[str, Callable[[Any], Any]] = {
+    "call": lambda client: client.models.retrieve("m"),
+    "stream": half_a_stream,
+    "upload": lambda client: client.files.create(file=("a", b"x" * 99999), purpose="batch"),
+}
+
+
+@pytest.mark.parametrize("make, how", [
+    (make, how) for how in (*WAYS_TO_CALL, "cancelled") for make in (OpenAI, AsyncOpenAI)
+    if (make, how) != (OpenAI, "cancelled")
+])
+def test_calls_that_failed_leave_nothing_to_the_garbage_collector(
+    how: str, make: Any, unused_port: int
+) -> None:
+    def serve(conn: socket.socket) -> None:
+        file = conn.makefile("rb")
+        if sent == "https":
+            conn.sendall(b"what?")
+            return
+        while read_request_head(file):
+            conn.sendall(sent)
+            if name not in ("redirects", "429"):
+                break
+        if not sent:
+            silent(conn)
+
+    async def use_and_wait(client: Any) -> None:
+        task = asyncio.ensure_future(use(client))
+        if how == "cancelled":
+            await asyncio.sleep(0.005)
+            task.cancel()
+        try:
+            async for _ in await task:
+                pass
+        except (openai.OpenAIError, asyncio.CancelledError):
+            pass
+        finally:
+            del task
+
+    use = WAYS_TO_CALL["call" if how == "cancelled" else how]
+    gc.collect()
+    gc.disable()
+    left: List[str] = []
+    try:
+        for name, sent in FAILING_SERVERS.items():
+            with listening(serve) as port:
+                url = f"http://127.0.0.1:{unused_port if sent is None else port}"
+                if isinstance(sent, str):
+                    url = f"https://127.0.0.1:{port}" if sent == "https" else sent
+                client = make(
+                    api_key=KEY, base_url=url, timeout=0.1, max_retries=1, initial_retry_delay=0.01
+                )
+                dropped = weakref.ref(client), weakref.ref(client._transport)
+                if make is AsyncOpenAI:
+                    asyncio.run(use_and_wait(client))
+                else:
+                    with contextlib.suppress(openai.OpenAIError):
+                        list(use(client))
+                del client
+                patience = time.monotonic() + 1  # a thread may still be at it
+                while [ref() for ref in dropped] != [None, None] and time.monotonic() < patience:
+                    time.sleep(0.001)
+                left += [name] if dropped[0]() or dropped[1]() else []
+    finally:
+        gc.enable()
+    assert left == []
+
+
 def test_a_client_in_a_with_block_and_a_dropped_one_leave_nothing_open() -> None:
     with RawServer(*[answer({"id": "m"})] * 60) as server:
         with client_of(server) as client:
@@ -6543,6 +6621,119 @@ def test_threads_end_with_the_client_and_when_idle(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(openai.Workers, "idle_seconds", 0.05)
         asyncio.run(client_call(async_client_of(server, http_client=Mine())))
         wait_until(lambda: not workers())
+
+
+LOOP_ENDS = """
+import asyncio, io, sys, threading, time, openai_lite as o
+how, url = sys.argv[1:]
+client = o.AsyncOpenAI(api_key="k", base_url=url, max_retries=0)
+
+async def call():
+    assert (await client.models.retrieve("m")).id == "m"
+
+async def main():
+    await asyncio.gather(*[call() for _ in range(8)])
+    assert workers()
+    if how == "cancelled":
+        tasks = [asyncio.ensure_future(client.files.create(file=Slow(), purpose="x"))]
+        tasks += [asyncio.ensure_future(call()) for _ in range(4)]
+        await asyncio.sleep(0.02)  # and leave them to their fate
+
+class Slow(io.RawIOBase):
+    name = "slow.txt"
+
+    def read(self, size=-1):
+        time.sleep(0.05 if size else 0)
+        return b""
+
+def workers():
+    return [thread for thread in threading.enumerate() if thread.name == "openai_lite"]
+
+async def late():
+    try:
+        yield
+    finally:
+        await call()  # the loop closes this generator, perhaps after it has closed ours
+
+async def with_late():
+    global kept
+    kept = late()
+    await kept.__anext__()
+    await main()
+
+if how == "by hand":
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+elif how == "late":
+    asyncio.run(with_late())
+elif how == "two loops":
+    other = asyncio.new_event_loop()
+    other.run_until_complete(main())
+    asyncio.run(main())
+    assert not workers()
+    other.run_until_complete(main())  # the end of the one is not the end of the other
+    other.run_until_complete(other.shutdown_asyncgens())
+    other.close()
+elif how == "dropped":
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    del client
+    loop.close()
+    for thread in workers():
+        thread.join()
+else:
+    for _ in range(3):
+        asyncio.run(main())
+        assert how == "late" or not workers(), workers()
+assert how == "late" or not workers(), workers()
+"""
+
+
+@pytest.mark.parametrize(
+    "how", ["plain", "cancelled", "by hand", "late", "two loops", "dropped"]
+)
+def test_no_thread_outlives_the_event_loop(how: str) -> None:
+    """Not even one of a client that was never closed."""
+    def serve(conn: socket.socket) -> None:
+        read_request_head(conn.makefile("rb"))
+        conn.sendall(answer({"id": "m"}, Connection="close"))  # so that each call needs a thread
+
+    with listening(serve) as port:
+        done = python("-X", "dev", "-W", "error", "-c", LOOP_ENDS, how, f"http://localhost:{port}")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_no_job_is_lost_while_threads_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai.Workers, "idle_seconds", 0.0)
+    pool = openai.Workers(3)
+    done: List[int] = []
+    most: List[int] = []
+
+    def job_of(number: int) -> Callable[[], Callable[[], None]]:
+        def job() -> Callable[[], None]:
+            most.append(len(pool.alive))
+            return lambda: done.append(number)
+
+        return job
+
+    def hand_out(start: int) -> None:
+        for number in range(start, start + 500):
+            pool.submit(job_of(number))
+            if number % 7 == 0:
+                time.sleep(0.0005)  # for threads to end
+            if number % 50 == 0:
+                pool.close()
+
+    givers = [threading.Thread(target=hand_out, args=(start,)) for start in range(0, 2000, 500)]
+    for giver in givers:
+        giver.start()
+    for giver in givers:
+        giver.join()
+    wait_until(lambda: len(done) == 2000)
+    assert sorted(done) == list(range(2000)) and max(most) <= 3
+    wait_until(lambda: not pool.alive)
 
 
 def test_context_variables_reach_the_work() -> None:
