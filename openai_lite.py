@@ -124,6 +124,7 @@ if TYPE_CHECKING:
     A = TypeVar("A")
     C = TypeVar("C")
     Steps = Generator[Any, Any, R]  # see 4.3
+    Head = Tuple[str, int, str, "Headers", int]  # version, status, reason, headers, size in bytes
     Result = TypeVar("Result", covariant=True)
     PageT = TypeVar("PageT")
     Converter = Callable[[Any], Any]
@@ -778,19 +779,25 @@ class Headers(StringMapping):
     def __init__(
         self, source: Union[str, Mapping[str, str], Iterable[Tuple[str, str]], None] = None
     ) -> None:
-        self.fields: Dict[str, str] = {}
+        self._fields: Optional[Dict[str, str]] = None
         if isinstance(source, str):
-            parts = [line.partition(":") for line in source.rstrip("\n").split("\n")]
-            self.fields = {name.lower(): val.strip(" \t") for name, colon, val in parts if colon}
-            if len(self.fields) == len(parts) and "\r" not in source and "" not in self.fields:
-                return  # every line is a field, and no name comes twice
-            self.fields = {}
-            pairs: Any = header_field.findall(source)
+            # A call looks at seven of two dozen, which it finds in the text.
+            self._text = f"\n{source}\n"
+            self._folded = self._text.lower()
         else:
-            pairs = source.items() if isinstance(source, Mapping) else source or ()
+            self._fill(source.items() if isinstance(source, Mapping) else source or ())
+
+    def _fill(self, pairs: Iterable[Tuple[str, str]]) -> Dict[str, str]:
+        fields: Dict[str, str] = {}
         for name, value in pairs:
             name = name.lower()
-            self.fields[name] = self.fields[name] + ", " + value if name in self.fields else value
+            fields[name] = fields[name] + ", " + value if name in fields else value
+        self._fields = fields
+        return fields
+
+    @property
+    def fields(self) -> Dict[str, str]:
+        return self._fill(header_field.findall(self._text)) if self._fields is None else self._fields
 
     def __getitem__(self, name: str) -> str:
         return self.fields[name.lower()].rstrip(" \t")
@@ -807,7 +814,15 @@ class Headers(StringMapping):
     if not TYPE_CHECKING:
 
         def get(self, name, default=None):  # Mapping's raises and catches a KeyError for each miss
-            value = self.fields.get(name.lower())
+            name = name.lower()
+            if self._fields is None and name.isprintable():
+                key = f"\n{name}:"
+                start = self._folded.find(key) + len(key)
+                if start < len(key):
+                    return default
+                if self._folded.find(key, start) < 0 and ":" not in name:
+                    return self._text[start : self._text.find("\n", start)].strip(" \t\r")
+            value = self.fields.get(name)
             return default if value is None else value.rstrip(" \t")
 
     def __repr__(self) -> str:
@@ -1526,18 +1541,16 @@ class HTTPRequest:
 
     def head(self, target: str) -> bytes:
         """Request line and headers as bytes."""
-        lines = [f"{self.method} {target} HTTP/1.1"]
-        if "host" not in map(str.lower, self.headers):
-            lines.append(f"Host: {self.authority}")
-        lines += map(": ".join, self.headers.items())
-        if hasattr(self.body, "length"):
-            lines.append(f"Content-Length: {self.body.length}")
-        elif self.body is not None:
-            lines.append(f"Content-Length: {len(self.body)}")
+        fields = "\r\n".join(("", *map(": ".join, self.headers.items())))
+        host = "" if "\nhost:" in fields.lower() else f"\r\nHost: {self.authority}"
+        body, length = self.body, ""
+        if body is not None:
+            size = body.length if hasattr(body, "length") else len(body)
+            length = f"\r\nContent-Length: {size}"
         elif self.method in ("POST", "PUT", "PATCH"):
-            lines.append("Content-Length: 0")
-        lines.append("\r\n")
-        return "\r\n".join(lines).encode("latin-1")
+            length = "\r\nContent-Length: 0"
+        head = f"{self.method} {target} HTTP/1.1{host}{fields}{length}\r\n\r\n"
+        return head.encode("latin-1")
 
     def __repr__(self) -> str:
         return f"<HTTPRequest {self.method} {self.shown(self.url)}>"
@@ -1690,60 +1703,106 @@ async def socket_ready(sock: Any, role: str) -> bool:
     import asyncio
 
     loop: Any = asyncio.get_event_loop()
-    file, future = sock.fileno(), loop.create_future()
+    file, limit, future = sock.fileno(), sock.gettimeout(), loop.create_future()
     getattr(loop, "add_" + role)(file, settle, future, True, None)
+    timer = None if limit is None else loop.call_later(limit, settle, future, False, None)
     try:
-        return await in_time(future, sock.gettimeout())
+        came: bool = await future
+        return came
     finally:
+        if timer is not None:
+            timer.cancel()
         getattr(loop, "remove_" + role)(file)
 
 
 # ---- 4.4 Responses ---- https://www.rfc-editor.org/rfc/rfc9112
 
 
-class SocketReader(io.RawIOBase):
-    """Reads a socket within the limits of one request."""
+BUFFER = 65536  # bytes received at a time
+
+
+class SocketReader:
+    """Reads a socket within the limits of one request, and keeps what nobody has asked for yet."""
 
     def __init__(self, sock: Any, request: HTTPRequest) -> None:
         self.sock, self.request = sock, request
         self.limit = request.timeout.read  # for one read
         self.received = 0
-        self.offline = False  # while True, say "nothing there" instead of waiting for the network
+        self.data, self.at = b"", 0  # what was received last, and where that is still to be read
+        self.in_loop = False  # whether the event loop does the waiting
         self.idle_deadline: Optional[float] = None
         self.waits = self.limit  # the socket's time limit
-        self.fetched = b""  # what was received before it was asked for
-        # How much of a response that was, see extent_of(); None where a thread waits for it.
-        self.extent: Optional[int] = None
 
-    def readable(self) -> bool:
-        return True
+    def at_hand(self) -> bytes:
+        """What has arrived; never waits."""
+        return self.data[self.at :] if self.at else self.data
 
-    def fetch(self) -> bool:
-        """Receive what is there, without waiting; False if there is nothing yet."""
+    def fetch(self) -> Optional[int]:
+        """Receive what is there, without waiting: so many bytes, or None if there is nothing."""
         sock = self.sock
         waits = sock.gettimeout()
         sock.setblocking(False)
         try:
-            self.fetched = sock.recv(65536)
+            more: bytes = sock.recv(BUFFER)
         except OSError as err:
             if type(err).__name__ in ("BlockingIOError", "SSLWantReadError"):
-                return False  # for instance a TLS record that is not for us
+                return None  # for instance a TLS record that is not for us
             if not ended_without_goodbye(err):
                 raise
+            more = b""
         finally:
             sock.settimeout(waits)
-        self.received += len(self.fetched)
-        return True
+        self.data, self.at = self.at_hand() + more, 0
+        self.received += len(more)
+        self.in_loop = True
+        return len(more)
 
-    def readinto(self, buffer: Any) -> Optional[int]:
-        fetched = self.fetched
-        if fetched:
-            size = min(len(buffer), len(fetched))
-            buffer[:size] = fetched[:size]
-            self.fetched = fetched[size:]
-            return size
-        if self.offline:
-            return None
+    def read(self, size: int) -> bytes:
+        """So many bytes, or less at the end, in one piece of memory without joining copies."""
+        end = self.at + size
+        if end > len(self.data):
+            return io.BufferedReader(Window(self, size), BUFFER).read(size)
+        piece, self.at = self.data[self.at : end], end
+        return piece
+
+    def read1(self, limit: int) -> bytes:
+        """What there is, at most `limit` bytes, waiting for the first; b"" at the end."""
+        if self.at >= len(self.data):
+            if limit >= BUFFER:
+                more: bytes = self.receive(self.sock.recv, limit) or b""
+                return more
+            self.fill()
+        piece = self.data[self.at : self.at + limit]
+        self.at += len(piece)
+        return piece
+
+    def readinto(self, view: memoryview) -> int:
+        if self.at >= len(self.data):
+            got: int = self.receive(self.sock.recv_into, view) or 0
+            return got
+        piece = self.read1(len(view))
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def readline(self, limit: int) -> bytes:
+        """Up to the end of a line, of the stream, or of the limit."""
+        pieces: List[bytes] = []
+        room, end = limit, 0
+        while room and not end and (self.at < len(self.data) or self.fill()):
+            start = self.at
+            end = self.data.find(b"\n", start, start + room) + 1
+            self.at = end or min(start + room, len(self.data))
+            pieces.append(self.data[start : self.at])
+            room -= self.at - start
+        return b"".join(pieces)
+
+    def fill(self) -> bool:
+        """Wait for more; False at the end."""
+        self.data, self.at = self.receive(self.sock.recv, BUFFER) or b"", 0
+        return bool(self.data)
+
+    def receive(self, read: Callable[[Any], Any], amount: Any) -> Any:
+        """read(amount), within the limits."""
         request = self.request
         if request.deadline is not None or self.idle_deadline is not None:
             limit = self.check_deadlines()
@@ -1756,13 +1815,13 @@ class SocketReader(io.RawIOBase):
         if request.stop is not None:
             request.stop.check()
         try:
-            got: int = self.sock.recv_into(buffer)
+            got = read(amount)
         except OSError as err:
             if ended_without_goodbye(err):
-                return 0
+                return None
             self.check_deadlines()  # say which limit it was, if it was not the socket's own
             raise
-        self.received += got
+        self.received += got if got.__class__ is int else len(got)
         return got
 
     def check_deadlines(self) -> Optional[float]:
@@ -1776,33 +1835,19 @@ class SocketReader(io.RawIOBase):
         return self.request.time_left(limit)
 
 
-HEAD, WHOLE = 1, 2
-plain_head = Pattern(b"HTTP/1\\.[01] [2-5][0-9][0-9][ -~]*\r\n(?:[!-~][ -~]*\r\n)*\r\n")
-plain_length_field = Pattern(b"\r\ncontent-length: ([0-9]{1,9})\r\n")
+class Window(io.RawIOBase):
+    """The next `size` bytes of a reader, for io.BufferedReader: it shall not take what follows."""
 
+    def __init__(self, reader: SocketReader, size: int) -> None:
+        self.reader, self.left = reader, size
 
-def extent_of(data: bytes) -> int:
-    """How much of a response can be read from these first bytes, without waiting for more.
+    def readable(self) -> bool:
+        return True
 
-    Its HEAD or the WHOLE; 0, or less, where it is not plain to see.
-    """
-    found = plain_head.match(data)
-    if not found:
-        return 0
-    head, at = found.group().lower(), found.end()
-    codings = head.count(b"\r\ntransfer-encoding:")
-    if not codings:
-        length = plain_length_field.search(head)
-        return WHOLE if length and len(data) - at >= int(length.group(1)) else HEAD
-    if codings > 1 or b"\r\ntransfer-encoding: chunked\r\n" not in head:
-        return HEAD
-    while True:
-        size_line = MessageBody.plain_size.match(data, at)
-        if not size_line:
-            return HEAD
-        at = size_line.end() + int(size_line.group(1), 16) + 2
-        if at == size_line.end() + 2:
-            return WHOLE if data[at - 2 : at] == b"\r\n" else HEAD
+    def readinto(self, buffer: Any) -> int:
+        got = self.reader.readinto(memoryview(buffer)[: self.left]) if self.left else 0
+        self.left -= got
+        return got
 
 
 class TruncatedBody(OSError):
@@ -1823,9 +1868,9 @@ class MessageBody:
     any_size = Pattern(b"[0-9A-Fa-f]{1,16}\\Z")
 
     def __init__(
-        self, file: io.BufferedReader, length: Optional[int], chunked: bool, until_eof: bool
+        self, reader: SocketReader, length: Optional[int], chunked: bool, until_eof: bool
     ) -> None:
-        self.file = file
+        self.reader = reader
         self.left = 0 if chunked or until_eof else length or 0  # bytes of the body or of the chunk
         self.chunked, self.until_eof = chunked, until_eof
         self.got = 0
@@ -1837,7 +1882,7 @@ class MessageBody:
             return b""
         if self.chunked and not self.left and not self.next_chunk():
             return b""
-        data = self.file.read1(limit if self.until_eof else min(limit, self.left))
+        data = self.reader.read1(limit if self.until_eof else min(limit, self.left))
         self.took(len(data))
         return data
 
@@ -1846,7 +1891,7 @@ class MessageBody:
             return 0
         if self.chunked and not self.left and not self.next_chunk():
             return 0
-        got = self.file.readinto1(view if self.until_eof else view[: self.left])
+        got = self.reader.readinto(view if self.until_eof else view[: self.left])
         self.took(got)
         return got
 
@@ -1854,7 +1899,7 @@ class MessageBody:
         """All of it.  A body of known length is read in one piece, without joining copies."""
         if not self.chunked and not self.until_eof and self.left:
             try:
-                data = self.file.read(self.left)
+                data = self.reader.read(self.left)
             except MemoryError:
                 pass  # nobody has that much, so perhaps it is not true: take what comes
             else:
@@ -1884,16 +1929,16 @@ class MessageBody:
             if not self.chunked:
                 self.ended = True
                 return
-            end = self.file.read(2)
+            end = self.reader.read(2)
             if len(end) == 2 and end != b"\r\n":
                 raise MalformedResponse("a chunk does not end where it says")
             if len(end) < 2:
                 self.cut()
 
-    def whole_chunks(self, reader: SocketReader) -> List[bytes]:
+    def whole_chunks(self) -> List[bytes]:
         """The chunks that have arrived whole, after one that was read to its end; never waits."""
         chunks: List[bytes] = []
-        at_hand, at = self.at_hand(reader), 0
+        at_hand, at = self.reader.at_hand(), 0
         while True:
             found = self.plain_size.match(at_hand, at)
             if not found:
@@ -1906,7 +1951,7 @@ class MessageBody:
             at = end + 2
             self.got += end - start
         if at:
-            self.file.read(at)
+            self.reader.at += at
         return chunks
 
     def next_chunk(self) -> bool:
@@ -1922,7 +1967,7 @@ class MessageBody:
         return False
 
     def line(self, limit: int) -> bytes:
-        line = self.file.readline(limit)
+        line = self.reader.readline(limit)
         if line[-1:] != b"\n":
             if len(line) == limit:
                 raise MalformedResponse("a line of the chunked body is too long")
@@ -1932,16 +1977,8 @@ class MessageBody:
     def cut(self) -> None:
         raise TruncatedBody(f"the connection was closed after {self.got} bytes of the chunked body")
 
-    def at_hand(self, reader: SocketReader) -> bytes:
-        """Bytes that have arrived, and were not asked for yet; never waits."""
-        reader.offline = True
-        try:
-            return self.file.peek(1)
-        finally:
-            reader.offline = False
-
     def can_read(self, at_hand: bytes) -> bool:
-        """Whether these bytes are enough for read1() to return some, or to find the end."""
+        """Whether what is at hand is enough for read1() to return some, or to find the end."""
         if self.ended or not self.chunked:
             return self.ended or bool(at_hand)
         start, left = 0, self.left
@@ -1953,6 +1990,20 @@ class MessageBody:
             if not left:
                 return at_hand[start : start + 2] == b"\r\n"
         return 0 < len(at_hand) - start < left or len(at_hand) - start >= left + 2
+
+    def is_whole(self) -> bool:
+        """Whether what is at hand is enough for read(), no part having been read before."""
+        at_hand = self.reader.at_hand()
+        if not self.chunked:
+            return not self.until_eof and len(at_hand) >= self.left
+        at, size = 0, 1
+        while size:
+            size_line = self.plain_size.match(at_hand, at)
+            if not size_line:
+                return False
+            size = int(size_line.group(1), 16)
+            at = size_line.end() + size + 2
+        return at_hand[at - 2 : at] == b"\r\n"
 
 
 charset = Pattern(r"(?i)charset=\"?([\w-]+)")
@@ -1999,7 +2050,7 @@ class HTTPResponse:
                 data = body.read1(limit)
                 if data and body.chunked and body.left == 0 and self._connection is not None:
                     # A server sends an event per chunk; take all that have arrived.
-                    more = body.whole_chunks(self._connection.reader)
+                    more = body.whole_chunks()
                     data = b"".join([data] + more) if more else data
                 if not data:
                     data = self._unpack.finish() if self._unpack else b""
@@ -2041,24 +2092,24 @@ class HTTPResponse:
 
     def _read_steps(self) -> Steps[None]:
         """read(), in a thread if the body has not come with the head."""
-        reader = self._connection.reader if self._connection is not None else None
-        if reader is not None and reader.extent is not None and reader.extent < WHOLE:
+        body = self._body
+        if body is not None and body.reader.in_loop and not body.is_whole():
             yield BLOCKING
         self.read()
 
     def _some_steps(self, limit: int = BLOCK) -> Steps[bytes]:
         """_read_some(), in a thread if no more than a part of what it needs is there."""
         body, connection = self._body, self._connection
-        reader = connection.reader if connection is not None else None
-        if reader is None or body is None:
+        if connection is None or body is None:
             return self._read_some(limit)
+        reader = body.reader
         self._reading = True
         try:
             while True:
-                if reader.extent is None or self._unpack:
+                if not reader.in_loop or self._unpack:
                     yield BLOCKING
                     break
-                at_hand = body.at_hand(reader)
+                at_hand = reader.at_hand()
                 if body.can_read(at_hand):
                     break
                 if at_hand:
@@ -2067,7 +2118,7 @@ class HTTPResponse:
                 reader.waits = reader.check_deadlines()
                 reader.sock.settimeout(reader.waits)
                 came = yield connection
-                if came and reader.fetch() and not reader.fetched:
+                if came and reader.fetch() == 0:
                     break  # it has ended
         except OSError as err:
             raise self._failed(err) from err
@@ -2416,7 +2467,7 @@ class Dialer(Step):
         self.sock.sendall(f"{head}\r\n".encode("latin-1"))
         reader = SocketReader(self.sock, request)
         reader.limit = request.timeout.connect
-        status, reason = read_head(io.BufferedReader(reader))[1:3]
+        _, status, reason, _, _ = read_head(reader)
         if not 200 <= status < 300:
             raise OSError(f"Tunnel connection failed: {status} {redacted(reason, request)}")
 
@@ -2481,6 +2532,7 @@ class Connection(Step):
                 pass
             raise
         self.phase = "read"
+        found: Optional[Head] = None
         came: Optional[bool] = True
         while came:
             limit = request.time_left(request.timeout.read)
@@ -2488,17 +2540,17 @@ class Connection(Step):
                 self.sock.settimeout(limit)
                 self.timeout = limit
             came = yield self
-            if came and self.reader.fetch():
-                self.reader.extent = extent_of(self.reader.fetched)
+            if came and self.reader.fetch() is not None:
+                found = plain_head(self.reader.data)
                 break
         if came is False:
             import socket
 
             self.reader.check_deadlines()  # say which limit it was
             raise socket.timeout("timed out")
-        if came and self.reader.extent < HEAD:
+        if came and found is None:
             yield BLOCKING
-        return self.response(request, started)
+        return self.response(request, started, found)
 
     def write(self, head: bytes, request: HTTPRequest) -> None:
         body = request.body
@@ -2514,33 +2566,38 @@ class Connection(Step):
                 self.timeout = omit
             self.sock.sendall(block)
 
-    def response(self, request: HTTPRequest, started: float) -> HTTPResponse:
-        file = io.BufferedReader(self.reader, 65536)
+    def response(
+        self, request: HTTPRequest, started: float, head: Optional[Head] = None
+    ) -> HTTPResponse:
+        """The response that follows, of which a plain head may have been seen already."""
+        reader = self.reader
+        if head is not None:
+            reader.at += head[4]
         for _ in range(100):
-            version, status, reason, headers = read_head(file)
+            version, status, reason, headers, _ = head or read_head(reader)
             if status >= 200 or status == 101:
                 break  # 100 Continue and 103 Early Hints come before the response that counts
         else:
             raise MalformedResponse("a hundred responses of status 1xx, and none that counts")
-        fields = headers.fields
         length: Optional[int] = None
         # "If a Transfer-Encoding header field is present in a response and the chunked transfer
         # coding is not the final encoding, the message body length is determined by reading the
         # connection until it is closed by the server."  The length, if given, does not count.
-        coding = fields.get("transfer-encoding", "").lower().rpartition(",")[2].strip()
+        coding = headers.get("transfer-encoding", "").lower().rpartition(",")[2].strip()
         chunked = coding == "chunked"
-        if "content-length" in fields and coding in ("", "identity"):
-            text = fields["content-length"]
+        text = headers.get("content-length")
+        if text is not None and coding in ("", "identity"):
             if not plain_length.match(text):  # "5, 5" means 5
                 lengths = {part.strip() for part in text.split(",")}
-                text = lengths.pop()
-                if lengths or not plain_length.match(text):
-                    raise MalformedResponse(f"bad Content-Length {fields['content-length']!r}")
+                one = lengths.pop()
+                if lengths or not plain_length.match(one):
+                    raise MalformedResponse(f"bad Content-Length {text!r}")
+                text = one
             length = int(text)
         if status in (204, 304) or status == 101 or request.method == "HEAD":
             length, chunked = 0, False
         until_eof = length is None and not chunked
-        connection = fields.get("connection", "").lower()
+        connection = headers.get("connection", "").lower()
         if (
             until_eof
             or status == 101  # what follows is another protocol
@@ -2548,7 +2605,7 @@ class Connection(Step):
             or (version == "HTTP/1.0" and "keep-alive" not in connection)
         ):
             self.keep = False
-        body = MessageBody(file, length, chunked, until_eof)
+        body = MessageBody(reader, length, chunked, until_eof)
         response = HTTPResponse(
             status, headers, None, request=request, reason=reason, body=body, connection=self
         )
@@ -2559,7 +2616,7 @@ class Connection(Step):
         """A response was read to its end: keep the connection for the next one, if it is clean."""
         self.used += 1
         stop, reader = self.reader.request.stop, self.reader
-        clean = self.keep and body is not None and body.ended and not body.at_hand(reader)
+        clean = self.keep and body is not None and body.ended and not reader.at_hand()
         if not clean or (stop and stop.stopped):
             self.close()
             return
@@ -2602,35 +2659,50 @@ class Connection(Step):
 
 plain_length = Pattern(r"[0-9]{1,18}\Z")
 folded_line = Pattern("\n[ \t]+")
+plain_response = Pattern(
+    b"(HTTP/1\\.[01]) ([2-5][0-9][0-9])(?: ([ -~]*))?\r\n((?:[!-~][ -~]*\r\n)*)\r\n"
+)
 plain_status = Pattern(r"(HTTP/1\.[01]) ([1-9][0-9][0-9])(?: (.*))?\Z")
 
 
-def read_head(file: io.BufferedReader) -> Tuple[str, int, str, Headers]:
-    """(version, status, reason, headers) of the response that follows."""
-    at_hand = file.peek(1)
-    end = at_hand.find(b"\n\r\n")
-    if end > 0 and at_hand[end - 1] == 13 and at_hand.find(b"\n\n", 0, end) < 0:
-        head = file.read(end + 3)
-    else:  # it came in pieces, or some of its lines end in LF
-        lines: List[bytes] = []
-        size = 0
-        while not lines or lines[-1] not in (b"\r\n", b"\n"):
-            line = file.readline(65537)
-            size += len(line)
-            if not line:
-                what = "without an answer" if not lines else "in the middle of the headers"
-                raise ConnectionResetError(f"the connection was closed {what}")
-            if size > 262144:
-                raise MalformedResponse("the headers of the response exceed 256 KB")
-            lines.append(line)
-        head = b"".join(lines)
-    status_line, _, fields = head.decode("latin-1").replace("\r\n", "\n").partition("\n")
+def plain_head(data: bytes) -> Optional[Head]:
+    """The head that these bytes begin with, if it is all there, plain to read, and no 1xx."""
+    match = plain_response.match(data)
+    if not match:
+        return None
+    version, status, reason, fields = match.groups()
+    headers = Headers(fields.decode("ascii"))
+    return version.decode("ascii"), int(status), (reason or b"").decode("ascii"), headers, match.end()
+
+
+def read_head(reader: SocketReader) -> Head:
+    """The head of the response that follows."""
+    if reader.at >= len(reader.data):
+        reader.fill()
+    head = plain_head(reader.at_hand())
+    if head is not None:
+        reader.at += head[4]
+        return head
+    lines: List[bytes] = []  # it comes in pieces, or some of its lines end in LF
+    size = 0
+    while not lines or lines[-1] not in (b"\r\n", b"\n"):
+        line = reader.readline(65537)
+        size += len(line)
+        if not line:
+            what = "without an answer" if not lines else "in the middle of the headers"
+            raise ConnectionResetError(f"the connection was closed {what}")
+        if size > 262144:
+            raise MalformedResponse("the headers of the response exceed 256 KB")
+        lines.append(line)
+    text = b"".join(lines).decode("latin-1").replace("\r\n", "\n")
+    status_line, _, fields = text.partition("\n")
     match = plain_status.match(status_line)
     if not match:
         raise MalformedResponse(f"the answer is not HTTP/1.1: it starts with {status_line!r}")
     if "\n " in fields or "\n\t" in fields:  # obsolete line folding
         fields = folded_line.sub(" ", fields)
-    return match.group(1), int(match.group(2)), match.group(3) or "", Headers(fields)
+    headers = Headers(header_field.findall(fields))
+    return match.group(1), int(match.group(2)), match.group(3) or "", headers, size
 
 
 # ---- 4.6 The transport ----
@@ -3997,7 +4069,7 @@ class StreamReader:
             reader.idle_deadline = None if limit is None else clock() + limit
         while True:
             try:
-                chunk = yield from response._some_steps(65536)
+                chunk = yield from response._some_steps(BUFFER)
             except APIError as err:
                 err.message += f" (in a stream, after {self.count} events and {self.bytes} bytes)"
                 err.args = (err.message,)
@@ -4905,7 +4977,8 @@ else:
                 names.sort(key=lambda name: (name not in required, name))
             if self.verb == "POST" and self.form is None:
                 names.sort(key=lambda name: (*self.leading, name).index(name))
-            self.names, self.required = tuple(names), tuple(required)
+            self.order = {name: place for place, name in enumerate(names)}
+            self.required = tuple(required)
             self.accepted = frozenset(names).union(OPTION_NAMES)
             self.pieces = path_parameter.split(self.path)  # literal, name, literal, name, ...
             result = self.stub.__annotations__["return"]
@@ -4973,9 +5046,9 @@ else:
                     f"{name} is deprecated: use {self.deprecated}", DeprecationWarning, stacklevel=3
                 )
             # In the order of the signature, so that equal calls make equal bytes.
-            given = {
-                n: kwargs[n] for n in self.names if n in kwargs and not isinstance(kwargs[n], Omit)
-            }
+            names = [n for n in kwargs if n in self.order and not isinstance(kwargs[n], Omit)]
+            names.sort(key=self.order.__getitem__)
+            given = {name: kwargs[name] for name in names}
             call = Call(self.verb, self.path)
             pieces = self.pieces
             if len(pieces) > 1:
@@ -5006,7 +5079,7 @@ else:
                 if self.json_without_file and not call.form:
                     call.form = None
                 call.body = given
-            elif len(self.names) > len(pieces) // 2 + len(self.as_headers):  # else no body at all
+            elif len(self.order) > len(pieces) // 2 + len(self.as_headers):  # else no body at all
                 call.body = given
             if self.adjust is not None:
                 self.adjust(call)
@@ -5688,8 +5761,10 @@ class BaseClient(API[C]):
         """Send, and go where redirects lead: urllib would take the credentials along."""
         for _ in range(21):  # as many as httpx allows
             response = yield from self._exchange(request)
+            if response.status_code not in (301, 302, 303, 307, 308):
+                return response
             location = response.headers.get("location")
-            if location is None or response.status_code not in (301, 302, 303, 307, 308):
+            if location is None:
                 return response
             if getattr(self._transport, "follow_redirects", True) is False:
                 return response
