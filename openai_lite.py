@@ -797,7 +797,8 @@ class Headers(StringMapping):
 
     @property
     def fields(self) -> Dict[str, str]:
-        return self._fill(header_field.findall(self._text)) if self._fields is None else self._fields
+        known = self._fields
+        return self._fill(header_field.findall(self._text)) if known is None else known
 
     def __getitem__(self, name: str) -> str:
         return self.fields[name.lower()].rstrip(" \t")
@@ -2489,6 +2490,7 @@ class Connection(Step):
         self.process = transport.process
         self.key = key
         self.sock: Any = sock
+        self.poll: Any = None  # see alive()
         self.absolute, self.proxy_auth = absolute, proxy_auth
         self.reader: Any = None
         self.used = 0
@@ -2503,8 +2505,8 @@ class Connection(Step):
         The event loop sends back whether it came; else, to read will do the waiting.
         """
 
-    async def async_wait(self) -> bool:
-        return await socket_ready(self.sock, "reader")
+    def async_wait(self) -> Coroutine[Any, Any, bool]:
+        return socket_ready(self.sock, "reader")
 
     def exchange(self, request: HTTPRequest, head: bytes) -> Steps[HTTPResponse]:
         """Write the request, read the head of the response."""
@@ -2636,10 +2638,11 @@ class Connection(Step):
         if self.expiry is not None and clock() - self.idle_since > self.expiry:
             return False
         try:
-            if hasattr(select, "poll"):
-                poll = select.poll()  # select() fails on descriptors above 1023
-                poll.register(self.sock, select.POLLIN)
-                return not poll.poll(0)
+            if self.poll is None and hasattr(select, "poll"):
+                self.poll = select.poll()  # select() fails on descriptors above 1023
+                self.poll.register(self.sock, select.POLLIN)
+            if self.poll is not None:
+                return not self.poll.poll(0)
             return not select.select([self.sock], [], [], 0)[0]
         except (OSError, ValueError):
             return False
@@ -2671,8 +2674,9 @@ def plain_head(data: bytes) -> Optional[Head]:
     if not match:
         return None
     version, status, reason, fields = match.groups()
+    reason = (reason or b"").decode("ascii")
     headers = Headers(fields.decode("ascii"))
-    return version.decode("ascii"), int(status), (reason or b"").decode("ascii"), headers, match.end()
+    return version.decode("ascii"), int(status), reason, headers, match.end()
 
 
 def read_head(reader: SocketReader) -> Head:
@@ -2794,7 +2798,10 @@ class HTTPTransport:
         while True:
             connection: Any = None
             try:
-                connection = yield from self.acquire(request, fresh)
+                if not fresh and not self.slots.queue:
+                    connection = self.take_idle(request.origin)
+                if connection is None:
+                    connection = yield from self.acquire(request, fresh)
                 if request.stop is not None:
                     request.stop.holder = connection
                     request.stop.check()
@@ -5681,10 +5688,9 @@ class BaseClient(API[C]):
                 if name.lower() not in given:
                     request.headers[name] = value
 
-    def _send(
-        self, call: Call, key: str, stop: Optional[StopSignal] = None
-    ) -> Steps[HTTPResponse]:
+    def _send(self, call: Call, stop: Optional[StopSignal] = None) -> Steps[HTTPResponse]:
         """Send until there is an answer for the caller, or an error of section 3 to raise."""
+        key: str = (yield KeyWanted(self)) if self._key_is_made() else self.api_key or ""
         if call.form is not None or call.content is not None:
             yield BLOCKING  # files are looked at
         retries = (
@@ -5693,10 +5699,9 @@ class BaseClient(API[C]):
             else check_retries(call.max_retries)
         )
         request = self._build(call, key, stop)
-        counting = all(name.lower() != "x-stainless-retry-count" for name in call.headers)
         attempt = 0
         while True:
-            if attempt and counting:
+            if attempt and "x-stainless-retry-count" not in map(str.lower, call.headers):
                 request.headers["x-stainless-retry-count"] = str(attempt)
             headers: Mapping[str, str] = {}
             error: APIError
@@ -5777,10 +5782,14 @@ class BaseClient(API[C]):
     def _exchange(self, request: HTTPRequest) -> Steps[HTTPResponse]:
         transport = self._transport
         if getattr(type(transport), "send", None) is HTTPTransport.send:
-            response: HTTPResponse = (yield from transport.steps(request))
-        else:  # somebody else's, or one that adds something to ours
-            yield BLOCKING
-            response = transport.send(request)
+            steps: Steps[HTTPResponse] = transport.steps(request)
+            return steps
+        return self._send_with(transport, request)
+
+    def _send_with(self, transport: Any, request: HTTPRequest) -> Steps[HTTPResponse]:
+        """With somebody else's transport, or one that adds something to ours."""
+        yield BLOCKING
+        response: HTTPResponse = transport.send(request)
         return response
 
     # Reading.
@@ -6042,7 +6051,7 @@ class OpenAI(BaseClient["OpenAI"]):
         return self._perform(call)
 
     def _perform(self, call: Call) -> Any:
-        return self._viewed(drive(self._send(call, self._key())), call)
+        return self._viewed(drive(self._send(call)), call)
 
     def _take(self, steps: Steps[R]) -> R:
         """Do what a helper waits for (see 6.5), step by step, and return what it returns."""
@@ -6246,12 +6255,12 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
             return AsyncPaginator(lambda: self._perform(call))
         return self._perform(call)
 
-    async def _perform(self, call: Call) -> Any:
+    def _perform(self, call: Call) -> Coroutine[Any, Any, Any]:
         stop = StopSignal()
-        return await self._drive(self._steps(call, await self._key(), stop), stop)
+        return self._drive(self._steps(call, stop), stop)
 
-    def _steps(self, call: Call, key: str, stop: StopSignal) -> Steps[Any]:
-        response = yield from self._send(call, key, stop)
+    def _steps(self, call: Call, stop: StopSignal) -> Steps[Any]:
+        response = yield from self._send(call, stop)
         result = self._viewed(response, call)
         if result.__class__ is AsyncStream and call.method == "POST":
             # The first events come with the stream; a GET may wait long for them.
@@ -6269,12 +6278,14 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
             while True:
                 if in_thread:
                     step = await self._run(lambda: past_blocking(steps, step), stop)
+                    if step.__class__ is Done:
+                        return step.take()  # type: ignore[no-any-return]
                 else:
-                    step = next_step(steps, answer)
-                if step.__class__ is Done:
-                    return step.take()  # type: ignore[no-any-return]
+                    step = steps.send(answer)
                 in_thread = step is BLOCKING or (blind and isinstance(step, (Connection, Dialer)))
                 answer = None if in_thread else await step.async_wait()
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
         except BaseException:
             if not in_thread:  # which was told to stop, and cleans up
                 steps.close()
@@ -6507,19 +6518,15 @@ class Done:
         return result
 
 
-def next_step(steps: Steps[Any], answer: Any) -> Any:
-    try:
-        return steps.send(answer)
-    except StopIteration as done:
-        return Done(done.value)
-
-
 def past_blocking(steps: Steps[Any], step: Any) -> Any:
     """In a thread: wait for this step, and return the next one that the event loop can wait for."""
-    step = next_step(steps, step.wait())
-    while step is BLOCKING or isinstance(step, Dialer):
-        step = next_step(steps, step.wait())
-    return step
+    try:
+        step = steps.send(step.wait())
+        while step is BLOCKING or isinstance(step, Dialer):
+            step = steps.send(step.wait())
+        return step
+    except StopIteration as done:
+        return Done(done.value)
 
 
 def settle(future: Any, result: Any, error: Optional[BaseException]) -> None:
