@@ -1612,8 +1612,8 @@ def shut(sock: Any) -> None:
 # ---- 4.3 Steps ----
 #
 # What both clients do is written once: as a generator that yields a Step where it has to wait, and
-# is sent what came of it.  The sync client waits on the spot, with wait().  The async client (7.3)
-# waits in its event loop, with async_wait(), and has a thread go on where what follows may block.
+# is sent what came of it.  The sync client waits on the spot, with wait().  The async client waits
+# in its EventLoop (7.3), with async_wait(), and has a thread go on where what follows may block.
 
 
 class Step:
@@ -1621,7 +1621,7 @@ class Step:
 
     def wait(self) -> Any: ...
 
-    async def async_wait(self) -> Any: ...
+    async def async_wait(self, loop: EventLoop) -> Any: ...
 
 
 def drive(steps: Steps[R]) -> R:
@@ -1646,7 +1646,7 @@ class Pause(Step):
     def wait(self) -> None:
         sleep(self.seconds)
 
-    async def async_wait(self) -> None:
+    async def async_wait(self, loop: EventLoop) -> None:
         import asyncio
 
         await asyncio.sleep(self.seconds)
@@ -1675,45 +1675,12 @@ class Queued(Step):
             lock.acquire(timeout=-1 if self.limit is None else self.limit)
         self.called = False
 
-    async def async_wait(self) -> None:
-        import asyncio
-
-        loop = asyncio.get_event_loop()
-        future = loop.create_future()
-        self.tell = lambda: loop.call_soon_threadsafe(settle, future, True, None)
+    async def async_wait(self, loop: EventLoop) -> None:
+        future = loop.future()
+        self.tell = lambda: loop.loop.call_soon_threadsafe(settle, future, True, None)
         if not self.called:
-            await in_time(future, self.limit)
+            await loop.in_time(future, self.limit)
         self.called = False
-
-
-async def in_time(future: Any, limit: Optional[float]) -> bool:
-    """Wait for a future that something sets to True; False if nothing does within the limit."""
-    timer = None
-    if limit is not None:
-        timer = future.get_loop().call_later(limit, settle, future, False, None)
-    try:
-        came: bool = await future
-        return came
-    finally:
-        if timer is not None:
-            timer.cancel()
-
-
-async def socket_ready(sock: Any, role: str) -> bool:
-    """Wait until a "reader" or a "writer" of a socket need not; False if its time limit passed."""
-    import asyncio
-
-    loop: Any = asyncio.get_event_loop()
-    file, limit, future = sock.fileno(), sock.gettimeout(), loop.create_future()
-    getattr(loop, "add_" + role)(file, settle, future, True, None)
-    timer = None if limit is None else loop.call_later(limit, settle, future, False, None)
-    try:
-        came: bool = await future
-        return came
-    finally:
-        if timer is not None:
-            timer.cancel()
-        getattr(loop, "remove_" + role)(file)
 
 
 # ---- 4.4 Responses ---- https://www.rfc-editor.org/rfc/rfc9112
@@ -2399,7 +2366,7 @@ class Dialer(Step):
         code: int = self.sock.connect_ex(self.address)
         return code
 
-    async def async_wait(self) -> int:
+    async def async_wait(self, loop: EventLoop) -> int:
         import errno
         import socket
 
@@ -2408,7 +2375,7 @@ class Dialer(Step):
         code = self.wait()
         self.sock.settimeout(limit)
         if code in (errno.EINPROGRESS, errno.EWOULDBLOCK):
-            if not await socket_ready(self.sock, "writer"):
+            if not await loop.ready(self.sock, "writer"):
                 return errno.EWOULDBLOCK
             code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         return code
@@ -2505,8 +2472,8 @@ class Connection(Step):
         The event loop sends back whether it came; else, to read will do the waiting.
         """
 
-    def async_wait(self) -> Coroutine[Any, Any, bool]:
-        return socket_ready(self.sock, "reader")
+    def async_wait(self, loop: EventLoop) -> Coroutine[Any, Any, bool]:
+        return loop.ready(self.sock, "reader")
 
     def exchange(self, request: HTTPRequest, head: bytes) -> Steps[HTTPResponse]:
         """Write the request, read the head of the response."""
@@ -5864,7 +5831,7 @@ class BaseClient(API[C]):
     delete = CustomEndpoint("DELETE")
 
     def __getstate__(self) -> Dict[str, Any]:
-        left_out = ("_workers", "_letters")  # of the process, not of the client
+        left_out = ("_workers", "_loop")  # of the process, not of the client
         return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
 
@@ -5877,7 +5844,7 @@ class KeyWanted(Step):
     def wait(self) -> Any:
         return self.client._key()
 
-    async def async_wait(self) -> Any:
+    async def async_wait(self, loop: EventLoop) -> Any:
         return await self.client._key()
 
 
@@ -6246,7 +6213,7 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
 
     is_async = True
     _workers: Workers
-    _letters: Mailbox
+    _loop: EventLoop
 
     def _call(self, call: Call) -> Any:
         if call.view == "streamed":
@@ -6269,8 +6236,7 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
 
     async def _drive(self, steps: Steps[R], stop: StopSignal) -> R:
         """Take steps (4.3): in the event loop, or in a thread, which `stop` ends, if they block."""
-        # The event loop of Windows cannot tell when a socket can be read.
-        blind = not self._mailbox().knows_sockets
+        loop = self._event_loop()
         step: Any = None
         answer: Any = None
         in_thread = False
@@ -6282,8 +6248,10 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
                         return step.take()  # type: ignore[no-any-return]
                 else:
                     step = steps.send(answer)
-                in_thread = step is BLOCKING or (blind and isinstance(step, (Connection, Dialer)))
-                answer = None if in_thread else await step.async_wait()
+                in_thread = step is BLOCKING or (
+                    not loop.knows_sockets and isinstance(step, (Connection, Dialer))
+                )
+                answer = None if in_thread else await step.async_wait(loop)
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]
         except BaseException:
@@ -6301,7 +6269,7 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
                 answer = error = None
                 try:
                     if isinstance(step, Pause):
-                        await step.async_wait()
+                        await step.async_wait(self._event_loop())
                     elif isinstance(step, Apart):
                         answer = await self._run(step.work, StopSignal())
                     elif isinstance(step, Together):
@@ -6354,11 +6322,11 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
         import asyncio
         import contextvars
 
-        mailbox, workers = self._mailbox(), self._threads()
-        mailbox.end_with_loop(workers)
-        future = mailbox.loop.create_future()
+        loop, workers = self._event_loop(), self._threads()
+        loop.end_with(workers)
+        future = loop.future()
         context = contextvars.copy_context()
-        job = job_of(work, mailbox, future)
+        job = job_of(work, loop, future)
         workers.submit(lambda: context.run(job))
         try:
             return await future
@@ -6370,14 +6338,14 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
         finally:
             del future  # whose error holds this frame
 
-    def _mailbox(self) -> Mailbox:
+    def _event_loop(self) -> EventLoop:
         import asyncio
 
-        loop = asyncio.get_event_loop()
-        mailbox: Optional[Mailbox] = self.__dict__.get("_letters")
-        if mailbox is None or mailbox.loop is not loop:
-            mailbox = self._letters = Mailbox(loop)
-        return mailbox
+        running = asyncio.get_event_loop()
+        loop: Optional[EventLoop] = self.__dict__.get("_loop")
+        if loop is None or loop.loop is not running:
+            loop = self._loop = EventLoop(running)
+        return loop
 
     def _threads(self) -> Workers:
         workers: Optional[Workers] = self.__dict__.get("_workers")
@@ -6414,20 +6382,44 @@ class AsyncOpenAI(BaseClient["AsyncOpenAI"]):
         await self.close()
 
 
-class Mailbox:
-    """Brings results from worker threads to an event loop, many with one wake-up."""
+class EventLoop:
+    """What an async client has of an event loop.
+
+    Waits for sockets, within time limits, and results from worker threads, many with one wake-up.
+    """
 
     def __init__(self, loop: Any) -> None:
         import asyncio
         import collections
 
-        self.loop = loop
+        self.loop, self.alarm = loop, Alarm(loop)
+        self.future: Callable[[], Any] = loop.create_future
+        # That of Windows cannot tell when a socket can be read.
         self.knows_sockets = type(loop).add_reader is not asyncio.AbstractEventLoop.add_reader
         self.letters: Any = collections.deque()
         self.woken = False
         self.watch: Any = None
 
-    def end_with_loop(self, workers: Workers) -> None:
+    async def in_time(self, future: Any, limit: Optional[float]) -> bool:
+        """Wait for a future that something sets to True; False if nothing does within the limit."""
+        if limit is not None:
+            self.alarm.set(future, limit)
+        try:
+            came: bool = await future
+            return came
+        finally:
+            self.alarm.due.pop(future, None)
+
+    async def ready(self, sock: Any, role: str) -> bool:
+        """Wait until a "reader" or a "writer" of a socket need not; False after its time limit."""
+        loop, file, future = self.loop, sock.fileno(), self.future()
+        getattr(loop, "add_" + role)(file, settle, future, True, None)
+        try:
+            return await self.in_time(future, sock.gettimeout())
+        finally:
+            getattr(loop, "remove_" + role)(file)
+
+    def end_with(self, workers: Workers) -> None:
         """See that no thread of a client that was not closed outlives asyncio.run().
 
         All that a loop tells of its end is to close the asynchronous generators it knows of.
@@ -6437,8 +6429,10 @@ class Mailbox:
             advance(self.watch)
 
     def __del__(self) -> None:
-        if getattr(self, "watch", None) is not None:
-            advance(self.watch)  # to its end, or the loop would start a task to close it
+        if hasattr(self, "watch"):
+            self.alarm.stop()
+            if self.watch is not None:
+                advance(self.watch)  # to its end, or the loop would start a task to close it
 
     def post(self, future: Any, result: Any, error: Optional[BaseException]) -> None:
         self.letters.append((future, result, error))
@@ -6482,7 +6476,42 @@ def advance(generator: Any) -> None:
         pass  # it is being closed just now, by another thread
 
 
-def job_of(work: Callable[[], Any], mailbox: Mailbox, future: Any) -> Callable[[], Any]:
+class Alarm:
+    """Ends waits that take too long, with one timer: one for each would cost as much as the wait.
+
+    It knows nothing of who waits, so that a timer that is still to go off keeps nobody alive.
+    """
+
+    def __init__(self, loop: Any) -> None:
+        self.loop = loop
+        self.timer: Any = None
+        self.at = 0.0
+        self.due: Dict[Any, float] = {}  # futures, and when they are set to False
+
+    def set(self, future: Any, limit: float) -> None:
+        due = self.due[future] = self.loop.time() + limit
+        if self.timer is None or due < self.at:
+            self.start(due)
+
+    def start(self, at: float) -> None:
+        self.stop()
+        self.timer, self.at = self.loop.call_at(at, self.ring), at
+
+    def stop(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+
+    def ring(self) -> None:
+        self.timer = None
+        now = self.loop.time()
+        for future in [future for future, due in self.due.items() if due <= now]:
+            settle(future, False, None)
+        later = [due for due in self.due.values() if due > now]
+        if later:
+            self.start(min(later))
+
+
+def job_of(work: Callable[[], Any], loop: EventLoop, future: Any) -> Callable[[], Any]:
     """A job for Workers: do `work` there, then let the event loop know how it went."""
     # An error holds the frames it passed through, and those that called them.  Were the future, who
     # holds the error, among their variables, all would live until the garbage collector comes by.
@@ -6497,7 +6526,7 @@ def job_of(work: Callable[[], Any], mailbox: Mailbox, future: Any) -> Callable[[
         return hand_over
 
     def hand_over() -> None:
-        mailbox.post(futures.pop(), *outcomes.pop())
+        loop.post(futures.pop(), *outcomes.pop())
 
     return job
 
