@@ -771,6 +771,13 @@ SECRET_HEADERS = (
 
 
 header_field = Pattern("([^:\r\n]+):[ \t]*([^\r\n]*)")
+of_every_call = {
+    name: f"\n{name}:"
+    for name in (
+        "connection", "content-encoding", "content-length", "content-type", "transfer-encoding",
+        "x-request-id",
+    )
+}
 
 
 class Headers(StringMapping):
@@ -781,9 +788,11 @@ class Headers(StringMapping):
     ) -> None:
         self._fields: Optional[Dict[str, str]] = None
         if isinstance(source, str):
-            # A call looks at seven of two dozen, which it finds in the text.
+            # A call looks at six of two dozen, which are found in the text.
             self._text = f"\n{source}\n"
             self._folded = self._text.lower()
+            if not source.isascii():  # of which the small letters may be longer
+                self._fill(header_field.findall(source))
         else:
             self._fill(source.items() if isinstance(source, Mapping) else source or ())
 
@@ -815,15 +824,14 @@ class Headers(StringMapping):
     if not TYPE_CHECKING:
 
         def get(self, name, default=None):  # Mapping's raises and catches a KeyError for each miss
-            name = name.lower()
-            if self._fields is None and name.isprintable():
-                key = f"\n{name}:"
+            key = of_every_call.get(name) if self._fields is None else None
+            if key is not None:
                 start = self._folded.find(key) + len(key)
                 if start < len(key):
                     return default
-                if self._folded.find(key, start) < 0 and ":" not in name:
+                if self._folded.find(key, start) < 0:
                     return self._text[start : self._text.find("\n", start)].strip(" \t\r")
-            value = self.fields.get(name)
+            value = self.fields.get(name.lower())
             return default if value is None else value.rstrip(" \t")
 
     def __repr__(self) -> str:
@@ -4592,34 +4600,29 @@ class Call:
     `cast` names or is the type of the result, `event` that of a stream's events.
     """
 
-    __slots__ = (
-        "method", "path", "query", "body", "form", "content", "headers", "timeout", "max_retries",
-        "cast", "event", "stream", "stream_cls", "view", "finish", "wrap", "item", "progress",
-    )
+    body: Any = omit
+    form: Optional[List[Tuple[str, Any]]] = None
+    content: Any = None
+    headers: Mapping[str, Any] = {}
+    timeout: Any = omit
+    max_retries: Any = omit
+    cast: Any = None
+    event: Any = None
+    stream = False
+    stream_cls: Any = None
+    view = ""  # "", "raw" or "streamed"
+    finish: Any = None  # what changes the parsed JSON before it is decoded
+    wrap: Any = None  # what makes the result of (client, stream, call)
+    item: Any = None  # the type of a page's items, where `cast` does not tell
+    progress: Any = None  # see Options
 
     def __init__(self, method: str, path: str) -> None:
         self.method, self.path = method, path
         self.query: Dict[str, Any] = {}
-        self.body: Any = omit
-        self.form: Optional[List[Tuple[str, Any]]] = None
-        self.content: Any = None
-        self.headers: Mapping[str, Any] = {}
-        self.timeout: Any = omit
-        self.max_retries: Any = omit
-        self.cast: Any = None
-        self.event: Any = None
-        self.stream = False
-        self.stream_cls: Any = None
-        self.view = ""  # "", "raw" or "streamed"
-        self.finish: Any = None  # what changes the parsed JSON before it is decoded
-        self.wrap: Any = None  # what makes the result of (client, stream, call)
-        self.item: Any = None  # the type of a page's items, where `cast` does not tell
-        self.progress: Any = None  # see Options
 
     def copy(self) -> Call:
-        twin = Call.__new__(Call)
-        for name in self.__slots__:
-            setattr(twin, name, getattr(self, name))
+        twin = Call(self.method, self.path)
+        twin.__dict__.update(self.__dict__)
         return twin
 
     def for_page(self, info: PageInfo) -> Call:
@@ -5650,7 +5653,7 @@ class BaseClient(API[C]):
         if request.userinfo:  # as httpx does
             auth = dict(auth, Authorization=basic_auth(request.userinfo))
         if auth:
-            given = self._custom_names.union(name.lower() for name in call.headers)
+            given = self._custom_names.union(map(str.lower, call.headers))
             for name, value in auth.items():
                 if name.lower() not in given:
                     request.headers[name] = value
@@ -5969,10 +5972,11 @@ def parsed_json(response: HTTPResponse) -> Any:
     import json
 
     raw = response.content
-    content_type = response.headers.get("content-type", "")
     try:
-        # Some servers mislabel it.
-        if raw and "json" in content_type or raw.lstrip()[:1] in (b"{", b"["):
+        if raw.lstrip()[:1] in (b"{", b"["):  # whatever its label says
+            return json.loads(raw.decode("utf-8"))
+        content_type = response.headers.get("content-type", "")
+        if raw and "json" in content_type:
             return json.loads(raw.decode("utf-8"))
         problem = f"expected JSON, got {content_type or 'no content type'}"
         if not raw:
@@ -6413,10 +6417,15 @@ class EventLoop:
     async def ready(self, sock: Any, role: str) -> bool:
         """Wait until a "reader" or a "writer" of a socket need not; False after its time limit."""
         loop, file, future = self.loop, sock.fileno(), self.future()
+        limit = sock.gettimeout()
         getattr(loop, "add_" + role)(file, settle, future, True, None)
+        if limit is not None:
+            self.alarm.set(future, limit)
         try:
-            return await self.in_time(future, sock.gettimeout())
+            came: bool = await future
+            return came
         finally:
+            self.alarm.due.pop(future, None)
             getattr(loop, "remove_" + role)(file)
 
     def end_with(self, workers: Workers) -> None:
