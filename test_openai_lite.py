@@ -1179,6 +1179,20 @@ def test_headers_compare_without_case_and_join_what_is_repeated() -> None:
         headers["x-c"]
 
 
+def test_a_header_is_the_same_whether_it_is_looked_up_in_the_text_or_among_all() -> None:
+    rng = random.Random(7)
+    names = [*openai.of_every_call, "X-Request-ID", "Content-Type", "location", "x", "a b", "\xe9"]
+    values = ["", " 1", "a: b", "\tC ", "connection:", " \u0130"]
+    for _ in range(2000):
+        lines = [f"{rng.choice(names)}{rng.choice([':', ':', ':', ''])}{rng.choice(values)}"
+                 for _ in range(rng.randint(0, 6))]
+        text = "".join(line + "\r\n" for line in lines)
+        among_all = openai.Headers(text)
+        assert list(among_all) == list(among_all.fields)
+        for name in {*names, "not there"}:
+            assert openai.Headers(text).get(name) == among_all.get(name), (text, name)
+
+
 @pytest.mark.parametrize(
     "name", ["Authorization", "API-Key", "X-Api-Key", "Proxy-Authorization", "Cookie", "Set-Cookie"]
 )
@@ -6597,6 +6611,32 @@ def test_one_client_serves_several_event_loops() -> None:
 
 async def client_call(client: AsyncOpenAI) -> openai.Model:
     return await client.models.retrieve("m")
+
+
+def test_waits_that_began_together_end_each_in_its_time() -> None:
+    """One timer serves all: the next one to be due, whichever came first and whoever has left."""
+    async def main(url: str) -> None:
+        async with AsyncOpenAI(api_key=KEY, base_url=url, max_retries=0) as client:
+            ended: List[float] = []
+
+            async def wait(seconds: float) -> None:
+                with pytest.raises(openai.APITimeoutError):
+                    await client.models.retrieve("m", timeout=seconds)
+                ended.append(seconds)
+
+            left = asyncio.ensure_future(wait(0.05))
+            start = time.monotonic()
+            tasks = [asyncio.ensure_future(wait(s)) for s in (0.6, 0.2, 30, 0.4)]
+            await asyncio.sleep(0.02)
+            left.cancel()
+            await asyncio.wait(tasks, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+            assert ended == [0.2] and 0.15 < time.monotonic() - start
+            tasks.pop(2).cancel()
+            await asyncio.gather(*tasks)
+            assert ended == [0.2, 0.4, 0.6] and 0.55 < time.monotonic() - start < 5
+
+    with listening(silent) as port:
+        asyncio.run(main(f"http://127.0.0.1:{port}"))
 
 
 def test_threads_end_with_the_client_and_when_idle(monkeypatch: pytest.MonkeyPatch) -> None:
