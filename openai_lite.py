@@ -794,7 +794,8 @@ class Headers(StringMapping):
             if not source.isascii():  # of which the small letters may be longer
                 self._fill(header_field.findall(source))
         else:
-            self._fill(source.items() if isinstance(source, Mapping) else source or ())
+            pairs: Any = source.items() if isinstance(source, Mapping) else source or ()
+            self._fill(pairs)
 
     def _fill(self, pairs: Iterable[Tuple[str, str]]) -> Dict[str, str]:
         fields: Dict[str, str] = {}
@@ -1629,7 +1630,7 @@ class Step:
 
     def wait(self) -> Any: ...
 
-    async def async_wait(self, loop: EventLoop) -> Any: ...
+    def async_wait(self, loop: EventLoop) -> Coroutine[Any, Any, Any]: ...
 
 
 def drive(steps: Steps[R]) -> R:
@@ -2358,7 +2359,8 @@ class Dialer(Step):
                     return
                 if code == errno.EWOULDBLOCK:
                     raise socket.timeout("timed out")
-                raise OSError(code, os.strerror(code))
+                windows: Dict[int, str] = getattr(socket, "errorTab", {})
+                raise OSError(code, windows.get(code) or os.strerror(code))
             except OSError as err:
                 failure = err  # the next address may do
         try:
