@@ -4935,6 +4935,37 @@ def test_how_much_of_an_answer_has_come_is_never_overrated() -> None:
         check_extent(data, stream=True)
 
 
+class Pieces:
+    """A socket that receives these, one at a time."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = list(pieces)
+
+    def recv(self, limit: int) -> bytes:
+        return self.pieces.pop(0) if self.pieces else b""
+
+
+def test_a_head_that_comes_whole_reads_like_one_that_comes_in_pieces() -> None:
+    def read(*pieces: bytes) -> Any:
+        reader = openai.SocketReader(Pieces(*pieces), openai.HTTPRequest("GET", "http://a.com"))
+        try:
+            version, status, reason, headers, size = openai.read_head(reader)
+        except OSError as err:
+            return type(err)
+        return version, status, reason, dict(headers), size
+
+    rng = random.Random(8)
+    start = [b"HTTP/1.1 200 OK", b"HTTP/1.0 404", b"HTTP/1.1 200X", b"HTTP/1.1 599 \xe9", b"", b"X"]
+    lines = [b"A: 1", b"a:2 ", b"B:\tx\ty", b" folded", b"no colon", b":", b"C : 3", b"\xe9: \xff"]
+    ends = [b"\r\n"] * 12 + [b"\n", b"\r", b"\r\r\n"]
+    for _ in range(3000):
+        head = rng.choice(start) + rng.choice(ends)
+        for _ in range(rng.randint(0, 4)):
+            head += rng.choice(lines) + rng.choice(ends)
+        head += b"\r\n" * (rng.random() < 0.9) + b"body"
+        assert read(head) == read(*[head[at : at + 5] for at in range(0, len(head), 5)]), head
+
+
 @pytest.mark.parametrize(
     "kind, cut, extent", [
         ("JSON", None, "whole"), ("JSON in gzip", None, "whole"), ("JSON in chunks", None, "whole"),
