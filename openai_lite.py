@@ -6406,21 +6406,11 @@ class EventLoop:
         self.woken = False
         self.watch: Any = None
 
-    async def in_time(self, future: Any, limit: Optional[float]) -> bool:
-        """Wait for a future that something sets to True; False if nothing does within the limit."""
-        if limit is not None:
-            self.alarm.set(future, limit)
-        try:
-            came: bool = await future
-            return came
-        finally:
-            self.alarm.due.pop(future, None)
+    async def in_time(self, future: Any, limit: Optional[float], *undo: Any) -> bool:
+        """Wait for a future that something sets to True; False if nothing does within the limit.
 
-    async def ready(self, sock: Any, role: str) -> bool:
-        """Wait until a "reader" or a "writer" of a socket need not; False after its time limit."""
-        loop, file, future = self.loop, sock.fileno(), self.future()
-        limit = sock.gettimeout()
-        getattr(loop, "add_" + role)(file, settle, future, True, None)
+        `undo` is a function and its argument, for when the wait is over.
+        """
         if limit is not None:
             self.alarm.set(future, limit)
         try:
@@ -6428,7 +6418,15 @@ class EventLoop:
             return came
         finally:
             self.alarm.due.pop(future, None)
-            getattr(loop, "remove_" + role)(file)
+            if undo:
+                undo[0](undo[1])
+
+    def ready(self, sock: Any, role: str) -> Coroutine[Any, Any, bool]:
+        """Wait until a "reader" or a "writer" of a socket need not; False after its time limit."""
+        file, future = sock.fileno(), self.future()
+        getattr(self.loop, "add_" + role)(file, settle, future, True, None)
+        remove = getattr(self.loop, "remove_" + role)
+        return self.in_time(future, sock.gettimeout(), remove, file)
 
     def end_with(self, workers: Workers) -> None:
         """See that no thread of a client that was not closed outlives asyncio.run().
