@@ -99,12 +99,11 @@ __all__ = [
 TYPE_CHECKING = False  # as checkers know it by its name
 
 if TYPE_CHECKING:
-    import asyncio
     import ssl
     from datetime import timedelta
     from re import compile as Pattern
     from threading import RLock
-    from types import MethodType, TracebackType
+    from types import MethodType
     from typing import (
         IO, Any, AsyncGenerator, AsyncIterator, Callable, ClassVar, Coroutine, Dict, FrozenSet,
         Generator, Generic, Iterable, Iterator, List, Mapping, Optional, Protocol, Sequence, Set,
